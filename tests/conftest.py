@@ -1,0 +1,65 @@
+import os
+import tempfile
+
+# Before Django reads its settings: tests keep away from the library and the secrets of whoever runs them.
+os.environ["DJANGO_DEBUG"] = "0"
+os.environ["DJANGO_SECRET_KEY"] = (
+    "a key for the tests, which protects nothing and is long enough for the checks"
+)
+os.environ["IMAGINEER_DATA_DIR"] = tempfile.mkdtemp(prefix="imagineer-tests-")
+os.environ["IMAGINEER_ADMIN_EMAILS"] = "ada@example.org,grace@example.org"
+os.environ.setdefault("IMAGINEER_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["DJANGO_ALLOWED_HOSTS"] = "testserver,localhost,127.0.0.1"
+for name in ("REDIS_URL", "Q_CLUSTER_NAME", "IMAGINEER_MODEL", "IMAGINEER_LOG_FILE"):
+    os.environ.pop(name, None)
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def a_library_of_its_own(settings, tmp_path):
+    """Every test writes its pictures into a directory of its own."""
+    from django.core.files.storage import storages
+
+    settings.DATA_DIR = tmp_path
+    settings.STORAGES = settings.STORAGES | {
+        "default": {**settings.STORAGES["default"], "OPTIONS": {"location": tmp_path / "media"}}
+    }
+    storages._storages.clear()
+
+
+@pytest.fixture
+def ada(db):
+    """An admin."""
+    from imagineer.accounts.services import make_admin
+
+    return make_admin("ada@example.org")
+
+
+@pytest.fixture
+def stranger(db):
+    """Somebody signed in who is no admin."""
+    from imagineer.accounts.models import User
+
+    return User.objects.create_user("stranger@example.org", "a stranger's passphrase")
+
+
+@pytest.fixture
+def api(db):
+    """A program without a token."""
+    from rest_framework.test import APIClient
+
+    return APIClient()
+
+
+@pytest.fixture
+def admin_api(ada):
+    """A program with an admin's token."""
+    from rest_framework.test import APIClient
+
+    from imagineer.accounts.services import create_api_token
+
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Token {create_api_token(ada)[1]}")
+    return client
