@@ -1,19 +1,3 @@
-import os
-import tempfile
-
-# Before Django reads its settings: tests keep away from the library and the secrets of whoever runs them.
-os.environ["DJANGO_DEBUG"] = "0"
-os.environ["DJANGO_SECRET_KEY"] = (
-    "a key for the tests, which protects nothing and is long enough for the checks"
-)
-os.environ["IMAGINEER_DATA_DIR"] = tempfile.mkdtemp(prefix="imagineer-tests-")
-os.environ["IMAGINEER_ADMIN_EMAILS"] = "ada@example.org,grace@example.org"
-os.environ.setdefault("IMAGINEER_THREADS", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ["DJANGO_ALLOWED_HOSTS"] = "testserver,localhost,127.0.0.1"
-for name in ("REDIS_URL", "Q_CLUSTER_NAME", "IMAGINEER_MODEL", "IMAGINEER_LOG_FILE"):
-    os.environ.pop(name, None)
-
 import pytest
 
 
