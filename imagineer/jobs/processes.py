@@ -69,6 +69,25 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
+def bind_forks() -> None:
+    """From here on whatever is forked, by this process or below it, dies with the one that forked it."""
+    forking = [0]
+
+    def before():
+        forking[0] = os.getpid()
+
+    os.register_at_fork(before=before, after_in_child=lambda: die_with(forking[0]))
+
+
+def has_dead_child(pid: int) -> bool:
+    """Whether the process has children that died and that it has not looked after."""
+    try:
+        children = psutil.Process(pid).children()
+    except psutil.NoSuchProcess:
+        return False
+    return any(start_time(child.pid) is None for child in children)
+
+
 def adopt_orphans() -> None:
     """What loses its parent below this process becomes its child, so that ``kill_descendants`` finds it."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)

@@ -108,3 +108,11 @@ def ring_forgotten() -> int:
         jobs.order_by().update(rung_at=now)
         rung += len(best)
     return rung
+
+
+def wake(queue: str) -> None:
+    """Ring for whatever is due in a queue, whenever it was rung for last."""
+    for job_id in Job.objects.claimable(queue, timezone.now()).values_list("pk", flat=True)[
+        :DOORBELLS_AT_ONCE
+    ]:
+        doorbell.ring(queue, job_id)

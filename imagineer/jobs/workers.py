@@ -39,10 +39,11 @@ def my_id() -> int | None:
 
 def pulse() -> None:
     """A sign of life. A row that somebody took away meanwhile (frozen for long, say) is written again."""
-    _mine.seen_at = timezone.now()
-    _mine.memory = processes.resident_memory()
-    if not Worker.objects.filter(pk=_mine.pk).update(seen_at=_mine.seen_at, memory=_mine.memory):
-        _mine.save(force_insert=True)
+    if (worker := _mine) is None:
+        return
+    worker.seen_at, worker.memory = timezone.now(), processes.resident_memory()
+    if not Worker.objects.filter(pk=worker.pk).update(seen_at=worker.seen_at, memory=worker.memory):
+        worker.save(force_insert=True)
 
 
 def unregister_worker() -> None:
