@@ -171,7 +171,7 @@ def run_jobs(queue: str) -> None:
             job = claim(queue)
         except DatabaseError as error:
             logger.warning("could not look for work, the next tick rings again: %s", error)
-            connection.close()
+            close_old_connections()
             return
         if job is None:
             return
@@ -311,7 +311,7 @@ def _record(progress: Progress, outcome: Outcome | None) -> None:
             return
         except DatabaseError as error:
             logger.warning("could not write the outcome, trying again: %s", error)
-            connection.close()
+            close_old_connections()
             if drain.is_wanted:
                 return
             progress.tick()
