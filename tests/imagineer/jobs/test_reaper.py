@@ -197,6 +197,7 @@ def test_the_tick_calls_the_hooks_of_the_upper_apps_and_outlives_their_errors(mo
     assert report == {"test_reaper.sweep_files": 3}
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_database_that_is_away_does_not_break_the_tick(monkeypatch):
     def away(*args):
         raise OperationalError("no route")
