@@ -5,11 +5,16 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 
 from imagineer import errors
 from imagineer.accounts.api import WhoAmI
+from imagineer.accounts.views import demo_sign_in
+
+# HEALTH from imagineer.health import Health
 
 api_patterns = [
+    # HEALTH    path("health", Health.as_view(), name="health"),
     path("auth/me", WhoAmI.as_view(), name="auth-me"),
     path("schema", SpectacularJSONAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
+    path("", include("templates_app.api_urls")),
     re_path(r"", errors.not_found),
 ]
 
@@ -17,6 +22,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("auth/login", auth_views.LoginView.as_view(template_name="auth/login.html"), name="login"),
     path("auth/logout", auth_views.LogoutView.as_view(), name="logout"),
+    path("auth/demo/<str:uid>/<str:token>", demo_sign_in, name="demo-sign-in"),
+    path("", include("templates_app.urls")),
     path("api/", include((api_patterns, "api"))),
 ]
 
