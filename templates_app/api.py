@@ -131,9 +131,10 @@ class RunViewSet(viewsets.ReadOnlyModelViewSet):
         drawn = Image.objects.filter(pk__in=[item.image_id for item in page if item.image_id])
         context = {
             "run": run,
+            "viewer": viewer,
             "tells_texts": run.album_is_public or viewer.is_admin,
             "visible_images": set(drawn.visible_to(viewer).values_list("pk", flat=True)),
-            "clear_images": {image.pk for image in drawn.visible_to(viewer) if viewer.may_see_details(image)},
+            "clear_images": set(drawn.visible_to(viewer).described_for(viewer).values_list("pk", flat=True)),
         }
         return self.get_paginated_response(RunItemSerializer(page, many=True, context=context).data)
 

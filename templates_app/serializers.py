@@ -4,6 +4,8 @@ from imagineer.jobs.models import JobStatus
 from templates_app import limits
 from templates_app.models import BatchGenerationRun, BatchTemplate, RunItem
 
+FAILED_FOR_THE_PUBLIC = "This could not be drawn; the admins can see why."
+
 
 class LoraUseSerializer(serializers.Serializer):
     lora = serializers.CharField()
@@ -83,15 +85,7 @@ class RunSerializer(serializers.ModelSerializer):
     completed_at = serializers.DateTimeField(source="job.finished_at", allow_null=True)
 
     # what tells of the pictures themselves
-    TEXTS = (
-        "album_id",
-        "album_name",
-        "user_theme",
-        "negative_prompt",
-        "loras",
-        "error_message",
-        "message",
-    )
+    TEXTS = ("album_id", "album_name", "user_theme", "negative_prompt", "loras", "error_message", "message")
 
     class Meta:
         model = BatchGenerationRun
@@ -132,8 +126,14 @@ class RunSerializer(serializers.ModelSerializer):
 
     def to_representation(self, run):
         shown = super().to_representation(run)
-        if not (run.album_is_public or self.context["viewer"].is_admin):
-            shown |= dict.fromkeys(self.TEXTS)
+        if self.context["viewer"].is_admin:
+            return shown
+        if not run.album_is_public:
+            return shown | dict.fromkeys(self.TEXTS)
+        # the reason of a failure or of a wait may name folders and hosts
+        shown["error_message"] = FAILED_FOR_THE_PUBLIC if run.job.error else ""
+        if run.job.status != JobStatus.RUNNING:
+            shown["message"] = ""
         return shown
 
 
@@ -162,6 +162,8 @@ class RunItemSerializer(serializers.ModelSerializer):
             item.image_id and item.image_id not in self.context["clear_images"]
         ):
             shown |= dict.fromkeys(("name", "error", "seed"))
+        elif item.error and not self.context["viewer"].is_admin:
+            shown["error"] = FAILED_FOR_THE_PUBLIC
         return shown
 
 

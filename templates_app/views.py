@@ -35,4 +35,4 @@ def run_page(request, pk: int):
 def run_progress(request, pk: int):
     run = get_object_or_404(BatchGenerationRun.objects.for_lists(), pk=pk)
     tells_texts = run.album_is_public or Viewer.from_request(request).is_admin
-    return JsonResponse(run.job.describe_progress(tells_message=tells_texts))
+    return JsonResponse(describe_progress(run.job, tells_message=tells_texts))

@@ -166,5 +166,5 @@ def test_the_migrations_say_what_the_models_say():
 def test_each_app_has_one_last_migration():
     from django.db.migrations.loader import MigrationLoader
 
-    conflicts = MigrationLoader(None, ignore_no_initial=True).detect_conflicts()
+    conflicts = MigrationLoader(None).detect_conflicts()
     assert not conflicts, conflicts

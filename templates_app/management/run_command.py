@@ -60,9 +60,18 @@ class RunCommand(BaseCommand):
             )
 
     def run_options(self, options) -> dict:
-        names = (
-            ["model", "variants", "steps", "seed", "width", "height", "guidance_scale", "scheduler", "negative_prompt", "inline"]
-        )
+        names = [
+            "model",
+            "variants",
+            "steps",
+            "seed",
+            "width",
+            "height",
+            "guidance_scale",
+            "scheduler",
+            "negative_prompt",
+            "inline",
+        ]
         return {name: options[name] for name in names} | {"loras": [_lora(text) for text in options["lora"]]}
 
     def report(self, run: BatchGenerationRun, options) -> None:
