@@ -285,7 +285,10 @@ def site_on(request, tmp_path, settings, monkeypatch, django_db_blocker):
     def make(kind: str, *, lease: int = 3) -> Site:
         redis_url = ""
         if kind == "postgresql":
-            template, postgres = request.getfixturevalue("migrated_postgres"), request.getfixturevalue("postgres")
+            template, postgres = (
+                request.getfixturevalue("migrated_postgres"),
+                request.getfixturevalue("postgres"),
+            )
             name = f"{template}_{uuid.uuid4().hex[:6]}"
             postgres(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
             undo.append(lambda: postgres(f'DROP DATABASE "{name}" WITH (FORCE)'))
