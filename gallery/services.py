@@ -189,6 +189,10 @@ def settle_albums(albums) -> None:
     first = Subquery(present.order_by("position", "id").values("image")[:1], output_field=BigIntegerField())
     albums.update(
         image_count=Coalesce(count, 0),
-        cover=Case(When(Exists(present.filter(image=OuterRef("cover"))), then=F("cover")), default=first, output_field=BigIntegerField()),
+        cover=Case(
+            When(Exists(present.filter(image=OuterRef("cover"))), then=F("cover")),
+            default=first,
+            output_field=BigIntegerField(),
+        ),
         updated_at=Now(),
     )

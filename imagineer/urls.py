@@ -3,6 +3,7 @@ from django.contrib.auth import views as auth_views
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
+import gallery.urls as gallery
 from imagineer import errors
 from imagineer.accounts.api import WhoAmI
 
@@ -10,6 +11,7 @@ api_patterns = [
     path("auth/me", WhoAmI.as_view(), name="auth-me"),
     path("schema", SpectacularJSONAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
+    *gallery.api_patterns,
     re_path(r"", errors.not_found),
 ]
 
@@ -18,6 +20,7 @@ urlpatterns = [
     path("auth/login", auth_views.LoginView.as_view(template_name="auth/login.html"), name="login"),
     path("auth/logout", auth_views.LogoutView.as_view(), name="logout"),
     path("api/", include((api_patterns, "api"))),
+    *gallery.page_patterns,
 ]
 
 handler400 = errors.bad_request
