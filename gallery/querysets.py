@@ -36,19 +36,21 @@ class ImageQuerySet(models.QuerySet):
             .order_by("places__position", "places__id")
         )
 
-    def with_reference_visibility(self):
-        """Annotate ``reference_is_public``, so that a list tells no id of a hidden reference picture."""
-        return self.annotate(reference_is_public=F("reference_image__is_public"))
+    def for_api(self):
+        """Annotate what the API's rows need of others: ``model_name``, and ``reference_is_public``, so that no row
+        tells the id of a hidden reference picture."""
+        return self.annotate(model_name=F("model__name"), reference_is_public=F("reference_image__is_public"))
 
 
 class AlbumQuerySet(models.QuerySet):
     def visible_to(self, viewer):
         return self if viewer.is_admin else self.filter(is_public=True)
 
-    def with_counts_for(self, viewer):
-        """Annotate ``shown_count``: the pictures in it that are listed for the viewer."""
+    def for_lists(self, viewer):
+        """With the cover, and ``shown_count``: the pictures in it that are listed for the viewer."""
+        albums = self.select_related("cover")
         if not viewer.hides:
-            return self.annotate(shown_count=F("image_count"))
+            return albums.annotate(shown_count=F("image_count"))
         from gallery.models.albums import AlbumImage
 
         shown = (

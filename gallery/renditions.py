@@ -19,19 +19,21 @@ class Spec:
     name: str
     side: int  # pixels; the picture fits a square of it and is never enlarged
     quality: int
+    above: int = 0  # pixels; made only of pictures whose long side is larger
 
     def key(self, sha256: str) -> str:
         return f"renditions/{self.name}/{sha256[:2]}/{sha256}.webp"
 
 
 GRID = Spec("grid", 300, 80)
+MEDIUM = Spec("medium", 800, 80, above=1024)  # for dense screens; of smaller pictures the large one serves
 LARGE = Spec("large", 1600, 85)
 BLURRED = Spec("blurred", 300, 60)
 FULL = Spec(
     "full", WEBP_LIMIT, 92
 )  # what leaves the house instead of a foreign original; made when first asked for
-SPECS = {spec.name: spec for spec in (GRID, LARGE, BLURRED, FULL)}
-AT_INGEST = (LARGE, GRID, BLURRED)
+SPECS = {spec.name: spec for spec in (GRID, MEDIUM, LARGE, BLURRED, FULL)}
+AT_INGEST = (LARGE, MEDIUM, GRID, BLURRED)
 
 
 def size_in(spec: Spec, width: int, height: int) -> tuple[int, int]:
@@ -123,8 +125,17 @@ def blur(picture: Pillow.Image) -> Pillow.Image:
 def render_all(picture: Pillow.Image) -> dict[Spec, bytes]:
     """The renditions that every picture has, each made from the next larger one."""
     large = reduce_to(picture, LARGE.side)
-    grid = reduce_to(large, GRID.side)
-    return {LARGE: render(large, LARGE), GRID: render(grid, GRID), BLURRED: render(grid, BLURRED)}
+    medium = reduce_to(large, MEDIUM.side)
+    grid = reduce_to(medium, GRID.side)
+    made = {LARGE: render(large, LARGE), GRID: render(grid, GRID), BLURRED: render(grid, BLURRED)}
+    if MEDIUM in expected(*picture.size):
+        made[MEDIUM] = render(medium, MEDIUM)
+    return made
+
+
+def expected(width: int, height: int) -> list[Spec]:
+    """The renditions that a picture of this size has from the beginning."""
+    return [spec for spec in AT_INGEST if max(width, height) > spec.above]
 
 
 def store(sha256: str, renditions: dict[Spec, bytes]) -> None:
@@ -139,13 +150,12 @@ def rebuild(image, specs=AT_INGEST) -> None:
     """
     with image.file.storage.open(image.file.name) as file:
         data = file.read()
-    picture = decode(data, side=max(spec.side for spec in specs))
     if FULL in specs:
-        default_storage.save(FULL.key(image.sha256), ContentFile(render(picture, FULL)))
-        specs = [spec for spec in specs if spec is not FULL]
-    if specs:
-        made = render_all(picture)
-        store(image.sha256, {spec: made[spec] for spec in specs})
+        store(image.sha256, {FULL: render(decode(data, side=FULL.side), FULL)})
+    if set(specs) - {FULL}:
+        # the same steps as at ingest, so that the bytes are the same too
+        made = render_all(decode(data, side=LARGE.side))
+        store(image.sha256, {spec: data for spec, data in made.items() if spec in specs})
 
 
 def open_rendition(image, name: str) -> File:

@@ -7,7 +7,7 @@ Order of locks, so that two of them never wait for each other: album, then pictu
 from collections.abc import Iterable, Sequence
 
 from django.db import connection, transaction
-from django.db.models import Case, Count, Exists, F, Max, OuterRef, Subquery, When
+from django.db.models import BigIntegerField, Case, Count, Exists, F, Max, OuterRef, Subquery, When
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
@@ -186,9 +186,13 @@ def settle_albums(albums) -> None:
         album=OuterRef("pk"), image__trashed_at=None, image__retracted_at=None
     ).order_by()
     count = Subquery(present.values("album").annotate(number=Count("pk")).values("number"))
-    first = Subquery(present.order_by("position", "id").values("image")[:1])
+    first = Subquery(present.order_by("position", "id").values("image")[:1], output_field=BigIntegerField())
     albums.update(
         image_count=Coalesce(count, 0),
-        cover=Case(When(Exists(present.filter(image=OuterRef("cover"))), then=F("cover")), default=first),
+        cover=Case(
+            When(Exists(present.filter(image=OuterRef("cover"))), then=F("cover")),
+            default=first,
+            output_field=BigIntegerField(),
+        ),
         updated_at=Now(),
     )

@@ -47,3 +47,21 @@ def admin_api(ada):
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Token {create_api_token(ada)[1]}")
     return client
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    """A diffusers folder with random weights: real code, small numbers."""
+    from tests.imagineer.engine.tiny_model import build_tiny_model
+
+    return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def tiny(settings, tiny_folder):
+    """The tiny model is what IMAGINEER_MODEL names."""
+    from imagineer.engine import warm
+
+    settings.MODEL = str(tiny_folder)
+    yield tiny_folder
+    warm.release_engine()

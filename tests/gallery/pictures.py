@@ -8,7 +8,9 @@ from PIL import ImageDraw
 
 def draw(number: int = 1, *, size=(96, 128), mode="RGB") -> Pillow.Image:
     """A picture with detail, different for each number."""
-    picture = Pillow.new("RGB", size, (40 + 37 * number % 200, 90 + 61 * number % 150, 200 - 29 * number % 180))
+    picture = Pillow.new(
+        "RGB", size, (40 + 37 * number % 200, 90 + 61 * number % 150, 200 - 29 * number % 180)
+    )
     pen = ImageDraw.Draw(picture)
     for step in range(0, max(size), 8):
         pen.line((step, 0, size[0] - step, size[1]), fill=(255, (step * number * 7) % 256, (step * 3) % 256))
