@@ -29,7 +29,7 @@ class ImageQuerySet(models.QuerySet):
         return self if viewer.sees_restricted else self.unrestricted()
 
     def in_album_order(self, album):
-        """The pictures of an album, in order, each with its ``position`` and the id of its ``place``."""
+        """The pictures of an album (or of its id), in order, each with its ``position`` and the id of its ``place``."""
         return (
             self.filter(places__album=album)
             .annotate(position=F("places__position"), place_id=F("places__id"))
