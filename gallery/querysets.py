@@ -65,7 +65,7 @@ class AlbumQuerySet(models.QuerySet):
             .annotate(number=Count("pk"))
             .values("number")
         )
-        return self.annotate(shown_count=Coalesce(Subquery(shown, output_field=IntegerField()), Value(0)))
+        return albums.annotate(shown_count=Coalesce(Subquery(shown, output_field=IntegerField()), Value(0)))
 
 
 class LabelQuerySet(models.QuerySet):

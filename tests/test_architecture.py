@@ -92,7 +92,9 @@ def test_each_heavy_library_has_one_door():
     for module, path in sources():
         for imported, line in imports_of(module, path):
             doors = DOORS.get(imported.split(".")[0])
-            if doors is not None and not any(module == door or module.startswith(door + ".") for door in doors):
+            if doors is not None and not any(
+                module == door or module.startswith(door + ".") for door in doors
+            ):
                 wrong.append(f"{path.relative_to(ROOT)}:{line} imports {imported}")
     assert not wrong, "\n".join(wrong)
 
@@ -118,13 +120,24 @@ def test_no_module_is_called_utils_or_holds_more_than_400_lines():
 
 
 def test_dangerous_calls_stand_nowhere():
-    calls = {"eval", "exec", "torch.load", "pickle.load", "pickle.loads", "yaml.load", "os.system", "marshal.loads"}
+    calls = {
+        "eval",
+        "exec",
+        "torch.load",
+        "pickle.load",
+        "pickle.loads",
+        "yaml.load",
+        "os.system",
+        "marshal.loads",
+    }
     wrong = []
     for _module, path in sources():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
                 name = ast.unparse(node.func)
-                shell = any(word.arg == "shell" and ast.unparse(word.value) == "True" for word in node.keywords)
+                shell = any(
+                    word.arg == "shell" and ast.unparse(word.value) == "True" for word in node.keywords
+                )
                 if name in calls or shell:
                     wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} calls {name}")
     assert not wrong, "\n".join(wrong)
@@ -137,7 +150,9 @@ def test_the_web_process_never_loads_the_network(start, tmp_path):
         f"{start}\nimport sys\nfrom django.urls import get_resolver\nget_resolver().url_patterns\n"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=120
+    )
     assert done.stdout.strip().endswith("[]"), done.stdout + done.stderr
 
 
