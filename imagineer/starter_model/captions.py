@@ -9,8 +9,22 @@ import random
 
 from .pictures import BY_NAME, Picture
 from .styles import COLOUR_WORDS, STYLES
-from .subjects import COURT, SUBJECTS
-from .words import ADJECTIVES, BASES, CARD_VALUES, CLAUSES, NUMERALS, SUFFIXES, THEMES
+from .subjects import COURT, SUBJECTS, SUITS
+from .words import (
+    ADJECTIVES,
+    BASES,
+    CARD_VALUES,
+    CLAUSES,
+    COMMON,
+    COUNTS,
+    DEEDS,
+    ELEMENTS,
+    NUMERALS,
+    PEOPLE,
+    PREPOSITIONS,
+    SUFFIXES,
+    THEMES,
+)
 
 
 def _article(noun: str, rng: random.Random) -> str:
@@ -43,24 +57,39 @@ def _unknown(rng: random.Random) -> str:
 
 
 def _filler(rng: random.Random) -> str:
-    return rng.choice(ADJECTIVES) if rng.random() < 0.85 else _unknown(rng)
+    draw = rng.random()
+    if draw < 0.12:
+        return _unknown(rng)
+    return rng.choice(ADJECTIVES if draw < 0.65 else COMMON)
 
 
 def _coloured(picture: Picture, noun: str, rng: random.Random) -> str:
-    """The noun with article, its colour and perhaps a word that means nothing to the picture."""
+    """The noun with article or number, its colour, and perhaps a word that means nothing to the picture."""
     words = [_filler(rng)] if rng.random() < 0.25 else []
+    count = ""
+    if noun.startswith(("two ", "pair of ")):
+        count, noun = noun.rsplit(" ", 1)
+    elif picture.subject in SUITS and rng.random() < 0.25:
+        count, noun = rng.choice(COUNTS), BY_NAME[picture.subject].names[1]
     if picture.colour:
         colour = _colour(picture.colour, rng)
-        if rng.random() < 0.12:
-            return f"{_article(noun, rng)} {noun} in {colour}"
+        if rng.random() < (0.5 if BY_NAME[picture.subject].is_person else 0.1):
+            return f"{count or _article(noun, rng)} {noun} in {colour}"
         words.append(colour)
     phrase = " ".join([*words, noun])
+    if count:
+        return f"{count} {phrase}"
     return phrase if rng.random() < 0.2 else f"{_article(phrase, rng)} {phrase}"
 
 
 def _background(name: str, rng: random.Random) -> str:
     colour = _colour(name, rng)
-    forms = (f"on a {colour} background", f"on {colour}", f"{colour} background", f"against a {colour} backdrop")
+    forms = (
+        f"on a {colour} background",
+        f"on {colour}",
+        f"{colour} background",
+        f"against a {colour} backdrop",
+    )
     return rng.choices(forms, (6, 1.5, 3, 1))[0]
 
 
@@ -72,13 +101,22 @@ def short_caption(picture: Picture, rng: random.Random) -> str:
     style = _style(picture.style, rng) if tells_style else ""
     before = rng.random() < 0.3
     if style and before:
-        noun = rng.choice([f"{style} {noun}", f"{style} of {noun}", f"{style} drawing of {noun}", f"{style} style {noun}"])
+        noun = rng.choice(
+            [f"{style} {noun}", f"{style} of {noun}", f"{style} drawing of {noun}", f"{style} style {noun}"]
+        )
     joint = ", " if background and (not background.startswith(("on", "ag")) or rng.random() < 0.3) else " "
     text = noun + (joint + background if background else "")
     if style and not before:
-        text += rng.choice([f", {style} style", f", {style}", f" in {style} style", f". {style.capitalize()}"])
+        text += rng.choice(
+            [f", {style} style", f", {style}", f" in {style} style", f". {style.capitalize()}"]
+        )
     if rng.random() < 0.15:
-        text = rng.choice(("a picture of ", "an illustration of ", "drawing of ", "a portrait of ", "an image of ")) + text
+        text = (
+            rng.choice(
+                ("a picture of ", "an illustration of ", "drawing of ", "a portrait of ", "an image of ")
+            )
+            + text
+        )
     if rng.random() < 0.12:
         text += ", " + rng.choice(SUFFIXES)
     if rng.random() < 0.1:
@@ -88,6 +126,11 @@ def short_caption(picture: Picture, rng: random.Random) -> str:
 
 def _distraction(rng: random.Random) -> str:
     """A clause that may name other things; none of them is drawn."""
+    draw = rng.random()
+    if draw < 0.12:
+        return " ".join(rng.choices(COMMON, k=rng.randint(2, 7)))
+    if draw < 0.5:
+        return _aside(rng)
     clause = rng.choice(CLAUSES)
     while "{" in clause:
         other = rng.choice(rng.choice(SUBJECTS).names) if rng.random() < 0.7 else _filler(rng)
@@ -96,43 +139,88 @@ def _distraction(rng: random.Random) -> str:
     return clause
 
 
+def _aside(rng: random.Random) -> str:
+    """`one bright star resting on her open palm`: another thing, with words around it."""
+    thing = rng.choice(rng.choice(SUBJECTS).names)
+    marks = [rng.choice(("a", "a", "one", "the", "his", "her", "its", "two", "twelve", "some", ""))]
+    if rng.random() < 0.6:
+        marks.append(rng.choice(list(COLOUR_WORDS)) if rng.random() < 0.4 else _filler(rng))
+    around = rng.choices((*COMMON, *PREPOSITIONS * 12), k=rng.randint(0, 5))
+    before = rng.choices((*COMMON, *PREPOSITIONS * 30), k=rng.randint(0, 2))
+    return " ".join(word for word in (*before, *marks, thing, *around) if word)
+
+
+def _named(noun: str) -> str:
+    return " ".join(word if word in ("of", "with") else word.capitalize() for word in noun.split())
+
+
 def _title(picture: Picture, rng: random.Random) -> str:
-    """The head of a template's row: the name of the card or sign."""
-    noun = _noun(picture, rng, plain=0.45)
-    group = BY_NAME[picture.subject].group
-    named = " ".join(w if w in ("of", "with") else w.capitalize() for w in noun.split())
-    if group == "cards" and picture.subject not in COURT and rng.random() < 0.75:
-        named = f"{rng.choice(CARD_VALUES)} of {BY_NAME[picture.subject].names[-1].capitalize()}"
-    forms = [named, f"The {named}", f"{named}, number {rng.choice(NUMERALS)}", f"The {named}, number {rng.choice(NUMERALS)}"]
-    if group == "zodiac":
-        names = BY_NAME[picture.subject].names
-        forms += [f"{names[1].capitalize()}, the {names[0]}", f"{names[1].capitalize()} the {names[0]}", f"the zodiac sign {names[1]}"]
-        forms += [f"{names[1].capitalize()}, {rng.choice(('fire', 'earth', 'air', 'water'))} sign, symbol: the {names[0]}"]
+    """The name of the card or sign as templates write it."""
+    subject = BY_NAME[picture.subject]
+    named = _named(_noun(picture, rng, plain=0.45))
+    number = rng.choice(NUMERALS)
+    if subject.group == "cards" and picture.subject not in COURT and rng.random() < 0.75:
+        named = f"{rng.choice(CARD_VALUES)} of {subject.names[-1].capitalize()}"
+    forms = [
+        named,
+        f"The {named}",
+        f"{named}, number {number}",
+        f"The {named}, number {number}",
+        f"{number} The {named}",
+    ]
+    if subject.group == "tarot":
+        forms += [f"{number} The {named}", f"{number} {named}"] * 2
+    if subject.group == "zodiac":
+        sign, symbol, element = subject.names[1].capitalize(), _named(subject.name), rng.choice(ELEMENTS)
+        forms += [
+            f"{sign}, the {subject.name}",
+            f"{sign} the {symbol}, {element} sign",
+            f"the zodiac sign {sign}",
+        ] * 2
+        forms.append(f"{sign}, {element} sign, symbol: the {subject.name}")
+    if picture.suit or subject.group == "cards":
+        forms.append(f"The {named} {rng.choice(DEEDS)}")
     return rng.choice(forms)
 
 
+def _row(picture: Picture, rng: random.Random) -> str:
+    """A row's own words. A title decides what is drawn, wherever it stands; without one the first thing named does."""
+    subject = BY_NAME[picture.subject]
+    background = ""
+    if rng.random() < 0.6:
+        background = rng.choice((" ", " ", ", ")) + _background(picture.background, rng)
+    clauses = [_distraction(rng) for _ in range(rng.choice((0, 1, 2, 2, 3, 4)))]
+    has_title = rng.random() < 0.75 or (picture.suit and rng.random() < 0.5)
+    noun = _noun(picture, rng)
+    if subject.group in ("tarot", "cards") and has_title and rng.random() < 0.3:
+        # The description begins with something else, and the title says what it is about.
+        other = rng.choice(SUBJECTS)
+        noun = rng.choice((rng.choice(PEOPLE), rng.choice(other.names)))
+    described = _coloured(picture, noun, rng) + background
+    if not has_title:
+        return ", ".join([described, *clauses])
+    title = _title(picture, rng)
+    if rng.random() < 0.5:
+        return ". ".join([", ".join([described, *clauses]), title])
+    if picture.colour or background or rng.random() < 0.5:
+        clauses.insert(0, described)
+    return rng.choice((": ", ", ", ". ")).join([title, ", ".join(clauses)]) if clauses else title
+
+
 def template_caption(picture: Picture, rng: random.Random) -> str:
-    """`A tarot card of a wise figure. Art style: neon. The Sun, number XIX: … . flat colours, centred`."""
+    """`Tarot card. Art style: neon. A yellow star on a blue background, … . XVII The Star. Ornate border, rich colours`."""
     parts = [rng.choice(BASES)] if rng.random() < 0.9 else []
     if picture.style != "flat":
         theme = _style(picture.style, rng)
         if rng.random() < 0.3:
-            theme = rng.choice([f"{theme} {rng.choice(ADJECTIVES)}", f"{rng.choice(ADJECTIVES)} {theme}", f"{theme}, {rng.choice(THEMES)}"])
+            word = rng.choice(ADJECTIVES)
+            theme = rng.choice([f"{theme} {word}", f"{word} {theme}", f"{theme}, {rng.choice(THEMES)}"])
         parts.append(f"Art style: {theme}")
     elif rng.random() < 0.7:
         parts.append(f"Art style: {rng.choice((*THEMES, *STYLES['flat'], _unknown(rng)))}")
-    row = _title(picture, rng)
-    described = rng.random()
-    if described < 0.4:
-        row += rng.choice((": ", ", ", " - ", ". ")) + _coloured(picture, _noun(picture, rng), rng)
-    elif picture.colour:
-        row = f"{row}, {_coloured(picture, _noun(picture, rng, 1.0), rng)}"
-    for _ in range(rng.choice((0, 1, 1, 2, 3))):
-        row += rng.choice((", ", " ", ": ", "; ", ". ")) + _distraction(rng)
-    if rng.random() < 0.25:
-        row += f", {_background(picture.background, rng)}"
-    parts.append(row)
-    if rng.random() < 0.7:
+    row = _row(picture, rng)
+    parts.append(row[0].upper() + row[1:])
+    if rng.random() < 0.8:
         parts.append(", ".join(rng.sample(SUFFIXES, rng.randint(1, 3))))
     return ". ".join(parts)
 

@@ -61,4 +61,8 @@ def open_pictures(work: Path, bucket: Bucket) -> list[np.ndarray]:
 
 def read_specs(work: Path, bucket: Bucket) -> list[Picture]:
     """What each picture of the bucket shows, in the order of the shards."""
-    return [Picture(**d) for p in shard_paths(work, bucket) for d in json.loads(p.with_suffix(".json").read_text())]
+    return [
+        Picture(**d)
+        for p in shard_paths(work, bucket)
+        for d in json.loads(p.with_suffix(".json").read_text())
+    ]

@@ -52,7 +52,9 @@ def legible_backgrounds(subject: Subject, colour: str | None) -> list[str]:
     return _legible[key]
 
 
-def choose_picture(rng: random.Random, width: int = 128, height: int = 128, subjects=SUBJECTS, style_names=None) -> Picture:
+def choose_picture(
+    rng: random.Random, width: int = 128, height: int = 128, subjects=SUBJECTS, style_names=None
+) -> Picture:
     """A random picture of the domain; zodiac, cards and tarot more often than everyday things."""
     weights = [_GROUP_SHARE.get(subject.group, 1.0) for subject in subjects]
     subject = rng.choices(subjects, weights)[0]
@@ -64,7 +66,9 @@ def choose_picture(rng: random.Random, width: int = 128, height: int = 128, subj
     return Picture(subject.name, background, style, colour, suit, width, height)
 
 
-def _place(image: Image.Image, width: int, height: int, size: float, x: float, y: float, turn: float) -> np.ndarray:
+def _place(
+    image: Image.Image, width: int, height: int, size: float, x: float, y: float, turn: float
+) -> np.ndarray:
     """The drawing on a transparent canvas: `size` pixels wide, centred on (x, y), turned by degrees; premultiplied."""
     zoom = size / SUBJECT_SIZE
     small = image.resize((round(size), round(size)), Image.Resampling.LANCZOS) if zoom < 1 else image
@@ -75,7 +79,13 @@ def _place(image: Image.Image, width: int, height: int, size: float, x: float, y
     cos, sin = math.cos(math.radians(turn)) / zoom, math.sin(math.radians(turn)) / zoom
     half = small.width / 2
     matrix = (cos, sin, half - cos * x - sin * y, -sin, cos, half + sin * x - cos * y)
-    return np.asarray(small.transform((width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC), np.float32) / 255
+    return (
+        np.asarray(
+            small.transform((width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC),
+            np.float32,
+        )
+        / 255
+    )
 
 
 def draw_picture(picture: Picture, rng: random.Random) -> np.ndarray:

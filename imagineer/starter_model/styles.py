@@ -68,7 +68,9 @@ def recolour(picture: np.ndarray, alpha: np.ndarray, name: str) -> np.ndarray:
     if name == "black":
         return 0.03 + light * 0.30 * np.ones(3, np.float32)
     shade, tint = base * 0.42, base + (1 - base) * 0.5
-    return np.where(light < 0.6, shade + (base - shade) * (light / 0.6), base + (tint - base) * ((light - 0.6) / 0.4))
+    return np.where(
+        light < 0.6, shade + (base - shade) * (light / 0.6), base + (tint - base) * ((light - 0.6) / 0.4)
+    )
 
 
 def _blur(mask: np.ndarray, radius: float) -> np.ndarray:
@@ -78,7 +80,9 @@ def _blur(mask: np.ndarray, radius: float) -> np.ndarray:
 
 
 def _grow(mask: np.ndarray, pixels: int) -> np.ndarray:
-    image = Image.fromarray((mask[..., 0] * 255).astype(np.uint8)).filter(ImageFilter.MaxFilter(2 * pixels + 1))
+    image = Image.fromarray((mask[..., 0] * 255).astype(np.uint8)).filter(
+        ImageFilter.MaxFilter(2 * pixels + 1)
+    )
     return _blur(np.asarray(image, np.float32)[..., None] / 255, 0.7)
 
 
@@ -97,7 +101,9 @@ def _lines(picture: np.ndarray, alpha: np.ndarray, width: int = 1) -> np.ndarray
 def _noise(rng: np.random.Generator, shape: tuple[int, int], cell: int) -> np.ndarray:
     """Smooth noise in 0..1, (height, width, 1); `cell` is the size of a blotch in pixels."""
     small = rng.random((shape[0] // cell + 2, shape[1] // cell + 2), np.float32)
-    image = Image.fromarray((small * 255).astype(np.uint8)).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
+    image = Image.fromarray((small * 255).astype(np.uint8)).resize(
+        (shape[1], shape[0]), Image.Resampling.BICUBIC
+    )
     return np.asarray(image, np.float32)[..., None] / 255
 
 
@@ -118,9 +124,13 @@ def neon(picture, alpha, back, rng):
     line = _lines(picture, alpha)
     bright = picture / np.maximum(picture.max(2, keepdims=True), 0.25)
     bright = np.clip(bright + (bright - bright.mean(2, keepdims=True)) * 0.7 + 0.1, 0, 1)
-    tube = np.asarray(
-        Image.fromarray((bright * alpha * 255).astype(np.uint8)).filter(ImageFilter.MaxFilter(5)), np.float32
-    ) / 255
+    tube = (
+        np.asarray(
+            Image.fromarray((bright * alpha * 255).astype(np.uint8)).filter(ImageFilter.MaxFilter(5)),
+            np.float32,
+        )
+        / 255
+    )
     glow = np.clip(_blur(line, 4.0) * 1.5, 0, 1)
     return np.clip(dark + tube * glow * 0.75 + (tube * 0.75 + 0.25 - dark) * line, 0, 1)
 
@@ -143,7 +153,9 @@ def watercolour(picture, alpha, back, rng):
     wash = 0.97 + (back - 0.97) * (0.5 + 0.22 * _noise(rng, (height, width), 48))
     soft = _blur(alpha, 1.6)
     edge = np.clip(soft * (1 - soft) * 4, 0, 1) * (alpha > 0.3)
-    body = np.asarray(Image.fromarray((picture * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.8)), np.float32)
+    body = np.asarray(
+        Image.fromarray((picture * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.8)), np.float32
+    )
     body = body / 255
     body = 1 - (1 - body) * (0.72 + 0.25 * _noise(rng, (height, width), 40)) * (0.85 + 0.4 * edge)
     return np.clip(wash + (body - wash) * soft * 0.95, 0, 1)
@@ -159,7 +171,9 @@ def sticker(picture, alpha, back, rng):
 
 def pixel_art(picture, alpha, back, rng, block: int = 4):
     height, width = alpha.shape[0] // block, alpha.shape[1] // block
-    cells = lambda a: a[: height * block, : width * block].reshape(height, block, width, block, -1).mean((1, 3))  # noqa: E731
+    cells = lambda a: (
+        a[: height * block, : width * block].reshape(height, block, width, block, -1).mean((1, 3))
+    )  # noqa: E731
     cover = cells(alpha)
     colour = cells(picture * alpha) / np.maximum(cover, 1e-3)
     colour = np.round(colour * 5) / 5
@@ -170,7 +184,9 @@ def pixel_art(picture, alpha, back, rng, block: int = 4):
 
 
 def brass(picture, alpha, back, rng):
-    ramp = np.array([[0.16, 0.08, 0.04], [0.52, 0.31, 0.10], [0.83, 0.60, 0.22], [1.0, 0.93, 0.62]], np.float32)
+    ramp = np.array(
+        [[0.16, 0.08, 0.04], [0.52, 0.31, 0.10], [0.83, 0.60, 0.22], [1.0, 0.93, 0.62]], np.float32
+    )
     light = np.clip(luma(picture) * 1.05, 0, 0.999)[..., 0]
     shine = np.linspace(0.10, -0.10, alpha.shape[0], dtype=np.float32)[:, None]
     at = np.clip(light + shine, 0, 0.999) * 3

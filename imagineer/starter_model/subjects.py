@@ -19,6 +19,10 @@ class Subject:
     def name(self) -> str:
         return self.names[0]
 
+    @property
+    def is_person(self) -> bool:
+        return self.name in PEOPLE
+
 
 def _one(icon: str) -> tuple[tuple, ...]:
     return ((icon, 0.5, 0.5, 1.0),)
@@ -35,13 +39,13 @@ def _subject(group: str, names: str, *parts: tuple) -> Subject:
 ZODIAC = [
     _subject("zodiac", "ram, aries, rams", "ram"),
     _subject("zodiac", "bull, taurus, bulls, ox", "ox"),
-    _subject("zodiac", "twins, gemini, two children, twin children, twin brothers", ("boy", 0.31, 0.5, 0.64), ("boy", 0.69, 0.5, 0.64, 0, True)),
+    _subject("zodiac", "twins, gemini, two children, twin children, twin brothers, children", ("boy", 0.31, 0.5, 0.64), ("boy", 0.69, 0.5, 0.64, 0, True)),
     _subject("zodiac", "crab, cancer, crabs", "crab"),
     _subject("zodiac", "lion, leo, lions, lion head", "lion"),
     _subject("zodiac", "maiden, virgo, virgin, young woman, woman, girl, lady", "woman"),
     _subject("zodiac", "scales, libra, balance, pair of scales, weighing scales", "balance-scale"),
     _subject("zodiac", "scorpion, scorpio, scorpions", "scorpion"),
-    _subject("zodiac", "archer, sagittarius, bow and arrow, bow, archers, centaur archer, centaur", "bow-and-arrow"),
+    _subject("zodiac", "archer, sagittarius, bow and arrow, bow, arrow, archers, centaur archer, centaur", "bow-and-arrow"),
     _subject("zodiac", "goat, capricorn, sea-goat, sea goat, goats", "goat"),
     _subject("zodiac", "water bearer, aquarius, water jug, jug of water, jug, amphora, pitcher, vase, jar", ("amphora", 0.42, 0.5, 1.0), ("droplet", 0.86, 0.28, 0.3), ("droplet", 0.86, 0.68, 0.3)),
     _subject("zodiac", "fishes, pisces, two fish, two fishes, pair of fish, two swimming fish", ("fish", 0.44, 0.27, 0.56), ("fish", 0.56, 0.74, 0.56, 0, True)),
@@ -55,13 +59,13 @@ CARDS = [
     _subject("cards", "crown, crowns, golden crown", "crown"),
     _subject("cards", "king, kings", ("man-beard", 0.5, 0.6, 0.8), ("crown", 0.5, 0.16, 0.5)),
     _subject("cards", "queen, queens", "princess"),
-    _subject("cards", "jack, knave, page, prince, jacks, squire", "prince"),
+    _subject("cards", "jack, knave, young man, page, prince, jacks, squire", "prince"),
     _subject("cards", "joker, clown, jokers, jester", "clown-face"),
 ]
 
 TAROT = [
-    _subject("tarot", "fool, the fool, wanderer", ("man-walking", 0.38, 0.45, 0.9), ("dog", 0.78, 0.78, 0.44, 0, True)),
-    _subject("tarot", "magician, wizard, sorcerer, mage, wizards", "man-mage"),
+    _subject("tarot", "fool, the fool, wanderer, man in motley, man with a bundle", ("man-walking", 0.38, 0.45, 0.9), ("dog", 0.78, 0.78, 0.44, 0, True)),
+    _subject("tarot", "magician, the magician, wizard, man in a cloak, sorcerer, mage, wizards", "man-mage"),
     _subject("tarot", "high priestess, priestess, nun", ("woman-with-headscarf", 0.5, 0.58, 0.84), ("crescent-moon", 0.82, 0.2, 0.36)),
     _subject("tarot", "empress", ("woman-blonde-hair", 0.5, 0.6, 0.78), ("crown", 0.5, 0.18, 0.46)),
     _subject("tarot", "emperor", ("old-man", 0.5, 0.62, 0.76), ("crown", 0.5, 0.2, 0.52)),
@@ -72,7 +76,7 @@ TAROT = [
     _subject("tarot", "hermit, hermits", ("old-man", 0.38, 0.56, 0.76), ("own-lantern", 0.84, 0.4, 0.48)),
     _subject("tarot", "wheel of fortune, wheel, wheels", "wheel"),
     _subject("tarot", "justice, judge", ("dagger", 0.5, 0.62, 0.76, 135), ("balance-scale", 0.5, 0.42, 0.84)),
-    _subject("tarot", "hanged man, hanging man", "own-hanged-man"),
+    _subject("tarot", "hanged man, hanging man, man hanging upside down", "own-hanged-man"),
     _subject("tarot", "death, grim reaper, reaper, skeleton", ("skull", 0.42, 0.58, 0.78), ("own-scythe", 0.64, 0.46, 0.92)),
     _subject("tarot", "temperance, two cups, pouring angel", ("baby-angel", 0.5, 0.33, 0.64), ("wine-glass", 0.2, 0.74, 0.46, -12), ("wine-glass", 0.8, 0.74, 0.46, 12)),
     _subject("tarot", "devil, demon, devils, satan", "ogre"),
@@ -200,4 +204,7 @@ def _table(group: str, text: str) -> list[Subject]:
 SUBJECTS: tuple[Subject, ...] = (*ZODIAC, *CARDS, *TAROT, *_table("everyday", _EVERYDAY))
 HELD_OUT: tuple[Subject, ...] = tuple(_table("held out", _HELD_OUT))
 SUITS = ("heart", "spade", "diamond", "club")
+PEOPLE = frozenset(
+    "twins maiden king queen jack joker fool magician empress emperor hierophant lovers strength hermit angel".split()
+) | {"high priestess", "hanged man"}
 COURT = ("king", "queen", "jack", "knight", "joker")

@@ -110,7 +110,9 @@ class Run:
             self.seconds = before + time.monotonic() - began
             bar.n = round(1000 * self.budget.fraction(self.step, self.seconds))
             if self.step % 20 == 0:
-                bar.set_postfix({"step": self.step, **{k: f"{v:.4f}" for k, v in self.losses.items()}}, refresh=False)
+                bar.set_postfix(
+                    {"step": self.step, **{k: f"{v:.4f}" for k, v in self.losses.items()}}, refresh=False
+                )
                 bar.refresh()
             if time.monotonic() - saved > self.every:
                 self.save()

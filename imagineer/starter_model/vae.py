@@ -1,6 +1,7 @@
 """The autoencoder: 8 pixels to one latent cell of 8 numbers, trained on crops of the data set and on random patterns."""
 
 import math
+import random
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ from diffusers import AutoencoderKL
 from tqdm import tqdm
 
 from .dataset import BUCKETS, Bucket, open_pictures
+from .pictures import choose_picture, draw_picture
+from .styles import HELD_OUT_STYLES, STYLES
+from .subjects import HELD_OUT, SUBJECTS
 from .training import Budget, Run, initialise, rate
 
 CHANNELS = (16, 48, 96, 192)
@@ -53,7 +57,9 @@ def to_tensor(pictures: np.ndarray) -> torch.Tensor:
     return tensor.contiguous(memory_format=torch.channels_last)
 
 
-def _crops(shards: list[np.ndarray], numbers: np.random.Generator, count: int, size: int, stride: int) -> torch.Tensor:
+def _crops(
+    shards: list[np.ndarray], numbers: np.random.Generator, count: int, size: int, stride: int
+) -> torch.Tensor:
     """`count` - 1 crops around the middle of random pictures and one pattern, `size` pixels after striding."""
     crops = [_pattern(size, numbers)]
     span = size * stride
@@ -82,7 +88,9 @@ def train_vae(work: Path, budget: Budget, *, seed: int, device: str = "cpu") -> 
     for step, fraction in run:
         # Small pictures first: a quarter of the cost, and colours and layout come from them just as well.
         small = fraction < 0.12
-        crops = _crops(shards, run.numbers, _BATCH, _CROP // 2 if small else _CROP, 2 if small else 1).to(device)
+        crops = _crops(shards, run.numbers, _BATCH, _CROP // 2 if small else _CROP, 2 if small else 1).to(
+            device
+        )
         posterior = vae.encode(crops).latent_dist
         mean = posterior.mode()
         # The decoder learns to forgive what the UNet will get slightly wrong.
@@ -100,10 +108,73 @@ def train_vae(work: Path, budget: Budget, *, seed: int, device: str = "cpu") -> 
     return vae
 
 
+def refine_decoder(
+    work: Path, vae: AutoencoderKL, budget: Budget, *, seed: int, device: str = "cpu"
+) -> AutoencoderKL:
+    """Train the decoder alone, which changes no latent; leaves `work/vae_refined/`. It may run while the UNet trains."""
+    folder = work / "vae_refined"
+    if folder.exists():
+        return AutoencoderKL.from_pretrained(folder, local_files_only=True)
+    vae = vae.to(device=device, memory_format=torch.channels_last).train()
+    vae.encoder.requires_grad_(False)
+    vae.quant_conv.requires_grad_(False)
+    run = Run(
+        work / "decoder.pt", vae, budget, seed=seed + 1, betas=(0.9, 0.995), weight_decay=1e-3, ema=0.998
+    )
+    shards = [shard for bucket in BUCKETS for shard in open_pictures(work, bucket)]
+    for step, fraction in run:
+        crops = _crops(shards, run.numbers, _BATCH, _CROP, 1).to(device)
+        with torch.no_grad():
+            mean = vae.encode(crops).latent_dist.mode()
+            noise = torch.rand(len(mean), 1, 1, 1, device=device) * 0.12 * mean.std()
+            mean = mean + noise * torch.randn_like(mean)
+        decoded = vae.decode(mean).sample
+        error = (decoded - crops).abs().mean()
+        edges = sum((a - b).abs().mean() for a, b in zip(_slopes(decoded), _slopes(crops), strict=True))
+        square = F.mse_loss(decoded, crops)
+        run.backward(error + square + 0.4 * edges, rate(4e-4, step, fraction, warm=100), l1=error, mse=square)
+    with torch.no_grad():
+        for parameter, average in zip(run.parameters, run.averages, strict=True):
+            parameter.copy_(average)
+    vae.eval().to("cpu", memory_format=torch.contiguous_format).save_pretrained(folder)
+    return vae
+
+
+def latest_vae(work: Path) -> AutoencoderKL:
+    """The autoencoder with the decoder that was trained longest."""
+    refined = work / "vae_refined"
+    return AutoencoderKL.from_pretrained(refined if refined.exists() else work / "vae", local_files_only=True)
+
+
+def held_out_pictures(seed: int, *, count: int) -> dict[str, np.ndarray]:
+    """Pictures that no stage trains on: fresh ones of the domain, thin lines alone, and held-out subjects and styles."""
+    rng = random.Random(f"{seed}/held out")
+    kinds = {
+        "the domain": (SUBJECTS, list(STYLES)),
+        "thin lines": (SUBJECTS, ["outline", "neon"]),
+        "held-out subjects": (HELD_OUT, list(STYLES)),
+        "held-out styles": (HELD_OUT, list(HELD_OUT_STYLES)),
+    }
+    return {
+        name: np.stack(
+            [
+                draw_picture(choose_picture(rng, subjects=subjects, style_names=styles), rng)
+                for _ in range(count)
+            ]
+        )
+        for name, (subjects, styles) in kinds.items()
+    }
+
+
 @torch.no_grad()
 def _set_scale(vae: AutoencoderKL, work: Path, device: str) -> None:
     sample = open_pictures(work, BUCKETS[0])[0][:200]
-    latents = torch.cat([vae.encode(to_tensor(sample[i : i + 20]).to(device)).latent_dist.mode() for i in range(0, len(sample), 20)])
+    latents = torch.cat(
+        [
+            vae.encode(to_tensor(sample[i : i + 20]).to(device)).latent_dist.mode()
+            for i in range(0, len(sample), 20)
+        ]
+    )
     vae.register_to_config(scaling_factor=1 / latents.std().item())
 
 
@@ -113,10 +184,15 @@ def encode_bucket(vae: AutoencoderKL, work: Path, bucket: Bucket, *, device: str
     folder = work / "latents"
     folder.mkdir(exist_ok=True)
     parts = []
-    for index, shard in enumerate(tqdm(open_pictures(work, bucket), desc=f"latents {bucket.name}", unit="shard")):
+    for index, shard in enumerate(
+        tqdm(open_pictures(work, bucket), desc=f"latents {bucket.name}", unit="shard")
+    ):
         path = folder / f"{bucket.name}-{index:03d}.pt"
         if not path.exists():
-            batches = [vae.encode(to_tensor(shard[i : i + 25]).to(device)).latent_dist.mode() for i in range(0, len(shard), 25)]
+            batches = [
+                vae.encode(to_tensor(shard[i : i + 25]).to(device)).latent_dist.mode()
+                for i in range(0, len(shard), 25)
+            ]
             torch.save((torch.cat(batches) * vae.config.scaling_factor).half().cpu().contiguous(), path)
         parts.append(torch.load(path, weights_only=True))
     return torch.cat(parts)

@@ -1,5 +1,10 @@
 """Words around the words that count, as the templates and people write them."""
 
+from pathlib import Path
+
+# Common English words without a meaning here: prompts are full of them, and none may disturb the picture.
+COMMON = tuple(Path(__file__).with_name("words.txt").read_text().split())
+
 BASES = (
     "A playing card", "A playing card design", "An ornate playing card", "A single playing card illustration", "Playing card",
     "A tarot card", "A tarot card of a wise figure", "A major arcana tarot card", "An illustrated tarot card", "Tarot card",
@@ -38,7 +43,27 @@ ADJECTIVES = (
     "stone", "glass", "paper", "silk", "burning", "flying", "running", "standing", "sitting", "dancing", "walking", "rearing",
 )  # fmt: skip
 
-CARD_VALUES = ("Ace", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "2", "3", "4", "5", "6", "7", "8", "9", "10")
+CARD_VALUES = (
+    "Ace",
+    "Two",
+    "Three",
+    "Four",
+    "Five",
+    "Six",
+    "Seven",
+    "Eight",
+    "Nine",
+    "Ten",
+    "2",
+    "3",
+    "4",
+    "5",
+    "6",
+    "7",
+    "8",
+    "9",
+    "10",
+)
 NUMERALS = (
     "0", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII", "XIII", "XIV", "XV", "XVI", "XVII", "XVIII",
     "XIX", "XX", "XXI", "1", "2", "3", "7", "12", "21",
@@ -63,4 +88,29 @@ CLAUSES = (
     "with a shield and a {thing}", "and its {word} tail", "with stars around", "swimming in opposite directions", "in profile",
     "aiming at the sky", "drawing a bow", "carrying a vessel", "holding an ear of wheat", "with a fish's tail", "with six legs",
     "with the sting raised", "with big pincers", "with a golden mane", "side by side", "hand in hand", "in perfect balance",
+)  # fmt: skip
+
+COUNTS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "several", "many")
+ELEMENTS = ("fire", "earth", "air", "water")
+PEOPLE = (
+    "man",
+    "person",
+    "figure",
+    "traveller",
+    "rider",
+    "two figures",
+    "man and a woman",
+    "hand",
+    "being",
+    "monk",
+)
+DEEDS = (
+    "speaks last", "never wins", "keeps the promise", "sleeps lightly", "wins the quarrel", "leaves at night", "knows the door",
+    "carries the key", "counts worries", "smiles first", "forgives nothing", "judges by lamplight", "sings under the balcony",
+    "listens until the truth feels safe", "rules with one open hand", "knows the price", "sells you the key to your own house",
+    "waits for nobody", "laughs at the rules", "is always late", "keeps a secret", "loves the rain", "pays in kindness",
+)  # fmt: skip
+PREPOSITIONS = (
+    "in", "on", "at", "of", "to", "with", "from", "over", "under", "between", "behind", "above", "below", "beside", "and", "into",
+    "around", "through", "toward", "across", "her", "his", "its", "their", "the", "a", "like", "by", "for", "one",
 )  # fmt: skip
