@@ -20,7 +20,7 @@ from .tokenizer import LENGTH
 from .training import Budget, Run, initialise, rate
 from .vae import LATENTS, AutoencoderKL, encode_bucket
 
-CHANNELS = (64, 128, 192)
+CHANNELS = (64, 96, 160)
 _BATCH = 16
 _NO_PROMPT = 0.1  # share of prompts left empty, for classifier-free guidance
 

