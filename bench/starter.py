@@ -31,7 +31,11 @@ def measure(full: bool = False):
     asked, rng = fresh_pictures(SEED, count), random.Random(SEED)
     best = judge_pictures(judge, asked, [draw_picture(picture, rng) for picture in asked])
     for name, verdict in judge_pipeline(pipeline, judge, seed=SEED, count=count).items():
-        for id_, what, goal in (("St1", "subject", 0.85), ("St2", "colour", 0.95), ("St3", "background", 0.97)):
+        for id_, what, goal in (
+            ("St1", "subject", 0.85),
+            ("St2", "colour", 0.95),
+            ("St3", "background", 0.97),
+        ):
             share, ceiling = getattr(verdict, what), getattr(best, what)
             yield {
                 "id": id_,

@@ -23,6 +23,7 @@ from .words import (
     PEOPLE,
     PREPOSITIONS,
     SUFFIXES,
+    SYLLABLES,
     THEMES,
 )
 
@@ -52,8 +53,7 @@ def _style(name: str, rng: random.Random) -> str:
 
 def _unknown(rng: random.Random) -> str:
     """A word that nobody knows: what a prompt in another language or with a rare name looks like."""
-    syllables = "ba co di fu ga he jo ka lin mor nu pel qua ris sto tur vi wen xa yo zel ton ber ska que ing est".split()
-    return "".join(rng.choices(syllables, k=rng.randint(2, 4)))
+    return "".join(rng.choices(SYLLABLES, k=rng.randint(2, 4)))
 
 
 def _filler(rng: random.Random) -> str:

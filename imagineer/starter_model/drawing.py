@@ -32,7 +32,7 @@ def subject_svg(subject: Subject) -> str:
     )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def draw_subject(subject: Subject) -> Image.Image:
     """RGBA, `SUBJECT_SIZE` pixels square, transparent around the drawing."""
     png = bytes(resvg_py.svg_to_bytes(svg_string=subject_svg(subject)))

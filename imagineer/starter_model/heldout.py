@@ -28,7 +28,13 @@ def write_held_out(folder: Path, *, seed: int = 7) -> None:
             background = rng.choice(legible_backgrounds(subject, None))
             style = "flat" if i == 0 else rng.choice(list(STYLES))
             caption = f"a {subject.name} on a {background} background, {style} style"
-            _write(folder / "subjects", f"{subject.name}-{i + 1}", Picture(subject.name, background, style), caption, rng)
+            _write(
+                folder / "subjects",
+                f"{subject.name}-{i + 1}",
+                Picture(subject.name, background, style),
+                caption,
+                rng,
+            )
 
 
 def _write(folder: Path, name: str, picture: Picture, caption: str, rng: random.Random) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ class Judge(nn.Module):
     def __init__(self):
         super().__init__()
         layers: list[nn.Module] = []
-        for before, after in zip(_WIDTHS, _WIDTHS[1:], strict=False):
+        for before, after in pairwise(_WIDTHS):
             layers += [nn.Conv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after), nn.ReLU()]
             layers += [nn.Conv2d(after, after, 3, 1, 1), nn.BatchNorm2d(after), nn.ReLU()]
         self.body = nn.Sequential(*layers)
@@ -129,7 +130,10 @@ class Verdict:
 @torch.no_grad()
 def judge_pictures(judge: Judge, asked: list[Picture], drawn: list[Image.Image | np.ndarray]) -> Verdict:
     """Compare pictures with what was asked for."""
-    named = [[int(l.argmax(1)) for l in judge(_batch([np.asarray(picture)[..., :3]]))] for picture in drawn]
+    named = [
+        [int(logits.argmax(1)) for logits in judge(_batch([np.asarray(picture)[..., :3]]))]
+        for picture in drawn
+    ]
     right = [[a == b for a, b in zip(_labels(p), n, strict=True)] for p, n in zip(asked, named, strict=True)]
     mean = lambda values: float(np.mean(values)) if values else float("nan")  # noqa: E731
     by_subject: dict[str, list[bool]] = {}

@@ -171,9 +171,11 @@ def sticker(picture, alpha, back, rng):
 
 def pixel_art(picture, alpha, back, rng, block: int = 4):
     height, width = alpha.shape[0] // block, alpha.shape[1] // block
-    cells = lambda a: (
-        a[: height * block, : width * block].reshape(height, block, width, block, -1).mean((1, 3))
-    )  # noqa: E731
+
+    def cells(values):
+        whole = values[: height * block, : width * block]
+        return whole.reshape(height, block, width, block, -1).mean((1, 3))
+
     cover = cells(alpha)
     colour = cells(picture * alpha) / np.maximum(cover, 1e-3)
     colour = np.round(colour * 5) / 5

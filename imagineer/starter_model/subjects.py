@@ -205,6 +205,19 @@ SUBJECTS: tuple[Subject, ...] = (*ZODIAC, *CARDS, *TAROT, *_table("everyday", _E
 HELD_OUT: tuple[Subject, ...] = tuple(_table("held out", _HELD_OUT))
 SUITS = ("heart", "spade", "diamond", "club")
 PEOPLE = frozenset(
-    "twins maiden king queen jack joker fool magician empress emperor hierophant lovers strength hermit angel".split()
-) | {"high priestess", "hanged man"}
+    (
+        "twins",
+        "maiden",
+        "king",
+        "queen",
+        "jack",
+        "joker",
+        "fool",
+        "magician",
+        "high priestess",
+        "empress",
+        "emperor",
+    )
+    + ("hierophant", "lovers", "strength", "hermit", "hanged man", "angel")
+)
 COURT = ("king", "queen", "jack", "knight", "joker")

@@ -170,7 +170,11 @@ def held_out_pictures(seed: int, *, count: int) -> dict[str, np.ndarray]:
 def _normalise_latents(vae: AutoencoderKL, work: Path, device: str) -> None:
     """Give every latent channel mean 0 and deviation 1, by folding both into the 1x1 convolutions around the latents."""
     shards = [open_pictures(work, bucket)[0][:100] for bucket in BUCKETS]
-    moments = [vae.encode(to_tensor(s[i : i + 20]).to(device)).latent_dist.mode() for s in shards for i in range(0, len(s), 20)]
+    moments = [
+        vae.encode(to_tensor(s[i : i + 20]).to(device)).latent_dist.mode()
+        for s in shards
+        for i in range(0, len(s), 20)
+    ]
     cells = torch.cat([m.permute(0, 2, 3, 1).reshape(-1, LATENTS) for m in moments])
     mean, deviation = cells.mean(0), cells.std(0)
     into, out = vae.quant_conv, vae.post_quant_conv

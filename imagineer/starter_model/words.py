@@ -114,3 +114,7 @@ PREPOSITIONS = (
     "in", "on", "at", "of", "to", "with", "from", "over", "under", "between", "behind", "above", "below", "beside", "and", "into",
     "around", "through", "toward", "across", "her", "his", "its", "their", "the", "a", "like", "by", "for", "one",
 )  # fmt: skip
+SYLLABLES = (
+    "ba", "co", "di", "fu", "ga", "he", "jo", "ka", "lin", "mor", "nu", "pel", "qua", "ris", "sto", "tur", "vi", "wen", "xa",
+    "yo", "zel", "ton", "ber", "ska", "que", "ing", "est",
+)  # fmt: skip

@@ -53,7 +53,17 @@ def test_the_vocabulary_is_what_the_builder_draws():
 
 
 @pytest.mark.parametrize(
-    "prompt", ["", " ", "🦀🎨", "一只红色的公羊", "ein roter Widder auf blauem Grund", "ram " * 500, "x" * 2000, "\n\t\x00"]
+    "prompt",
+    [
+        "",
+        " ",
+        "🦀🎨",
+        "一只红色的公羊",
+        "ein roter Widder auf blauem Grund",
+        "ram " * 500,
+        "x" * 2000,
+        "\n\t\x00",
+    ],
 )
 def test_a_prompt_beyond_its_world_gives_a_picture_and_no_error(pipeline, prompt):
     assert _draw(pipeline, prompt, num_inference_steps=2).shape == (128, 128, 3)
@@ -62,12 +72,20 @@ def test_a_prompt_beyond_its_world_gives_a_picture_and_no_error(pipeline, prompt
 @pytest.mark.parametrize("size", [(128, 192), (192, 128), (104, 184), (136, 176), (64, 64)])
 def test_every_size_that_the_sets_are_scaled_to_is_drawn(pipeline, size):
     width, height = size
-    assert _draw(pipeline, "a crown", num_inference_steps=2, width=width, height=height).shape == (height, width, 3)
+    assert _draw(pipeline, "a crown", num_inference_steps=2, width=width, height=height).shape == (
+        height,
+        width,
+        3,
+    )
 
 
 def test_the_background_is_the_one_that_was_asked_for(pipeline):
-    blue = _draw(pipeline, "a yellow star on a blue background, flat style", num_inference_steps=10)[2:10, 2:10].mean((0, 1))
-    red = _draw(pipeline, "a yellow star on a red background, flat style", num_inference_steps=10)[2:10, 2:10].mean((0, 1))
+    blue = _draw(pipeline, "a yellow star on a blue background, flat style", num_inference_steps=10)[
+        2:10, 2:10
+    ].mean((0, 1))
+    red = _draw(pipeline, "a yellow star on a red background, flat style", num_inference_steps=10)[
+        2:10, 2:10
+    ].mean((0, 1))
     assert blue[2] > blue[0] + 60
     assert red[0] > red[2] + 60
 
