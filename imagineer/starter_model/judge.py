@@ -97,10 +97,8 @@ def train_judge(work: Path, budget: Budget, *, seed: int, pool: int = 9000) -> J
             subject=right,
         )
     judge.eval()
-    save_file(
-        {k: v.half() if v.is_floating_point() else v for k, v in judge.state_dict().items()},
-        work / "judge.safetensors",
-    )
+    state = {k: v.half() if v.is_floating_point() else v for k, v in judge.state_dict().items()}
+    save_file({k: v.contiguous() for k, v in state.items()}, work / "judge.safetensors")
     return judge
 
 

@@ -205,7 +205,7 @@ SUBJECTS: tuple[Subject, ...] = (*ZODIAC, *CARDS, *TAROT, *_table("everyday", _E
 HELD_OUT: tuple[Subject, ...] = tuple(_table("held out", _HELD_OUT))
 SUITS = ("heart", "spade", "diamond", "club")
 PEOPLE = frozenset(
-    (
+    {
         "twins",
         "maiden",
         "king",
@@ -217,7 +217,7 @@ PEOPLE = frozenset(
         "high priestess",
         "empress",
         "emperor",
-    )
-    + ("hierophant", "lovers", "strength", "hermit", "hanged man", "angel")
+    }
+    | {"hierophant", "lovers", "strength", "hermit", "hanged man", "angel"}
 )
 COURT = ("king", "queen", "jack", "knight", "joker")
