@@ -1,0 +1,56 @@
+"""What goes into the engine and what comes out of it."""
+
+from dataclasses import dataclass
+
+from PIL.Image import Image
+
+
+class EngineError(Exception):
+    """A sentence for the user: what happened and what to do."""
+
+
+class ModelError(EngineError):
+    """The model cannot be used (missing, broken, pickled …): every item that needs it fails with it."""
+
+
+class LoraError(EngineError):
+    """A LoRA cannot be applied: an error of the items that ask for it, never of the others."""
+
+
+@dataclass(frozen=True)
+class LoraRef:
+    """A LoRA file with its weight (usually 0–1.5). With `sha256` (hex, whole file) any other content is refused."""
+
+    name: str
+    path: str
+    weight: float = 1.0
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """One picture to be drawn. `width` and `height` are the asked size in pixels."""
+
+    prompt: str
+    negative_prompt: str = ""
+    seed: int = 0
+    width: int = 512
+    height: int = 512
+    steps: int = 30
+    guidance_scale: float = 7.5
+    scheduler: str = "euler"
+    loras: tuple[LoraRef, ...] = ()
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A drawn picture (RGB). `width` and `height` are the drawn size in pixels, which may be smaller than the asked one.
+
+    `recipe` is JSON-able and depends only on the request, the model and the installed libraries: no time, id or path.
+    """
+
+    request: GenerationRequest
+    image: Image
+    width: int
+    height: int
+    recipe: dict
