@@ -69,16 +69,21 @@ def _augment(pictures: torch.Tensor) -> torch.Tensor:
     return pictures + torch.randn_like(pictures) * 0.12 * random.random()
 
 
+def _draw_pool(rng: random.Random, count: int) -> dict[int, list[tuple[np.ndarray, list[int]]]]:
+    """Pictures with their labels, by height."""
+    groups: dict[int, list[tuple[np.ndarray, list[int]]]] = {}
+    for i in range(count):
+        picture = choose_picture(rng, 128, 128 if i % 3 else 192)
+        groups.setdefault(picture.height, []).append((draw_picture(picture, rng), _labels(picture)))
+    return groups
+
+
 def train_judge(work: Path, budget: Budget, *, seed: int, pool: int = 9000) -> Judge:
     """Draw `pool` pictures and train on them, or go on training; leaves `work/judge.safetensors`."""
     torch.manual_seed(seed)
     judge = Judge().to(memory_format=torch.channels_last)
-    rng = random.Random(f"{seed}/judge")
-    specs = [choose_picture(rng, 128, 128 if i % 3 else 192) for i in range(pool)]
-    groups = {}
-    for spec in specs:
-        groups.setdefault(spec.height, []).append((draw_picture(spec, rng), _labels(spec)))
     run = Run(work / "judge.pt", judge, budget, seed=seed)
+    groups = {} if run.is_done else _draw_pool(random.Random(f"{seed}/judge"), pool)
     judge.train()
     for step, fraction in run:
         random.seed(f"{seed}/{step}")
@@ -92,7 +97,7 @@ def train_judge(work: Path, budget: Budget, *, seed: int, pool: int = 9000) -> J
         losses = [F.cross_entropy(logits[i], labels[:, i]) for i in range(4)]
         right = (logits[0].argmax(1) == labels[:, 0]).float().mean()
         run.backward(
-            losses[0] * 2 + losses[1] * 0.5 + losses[2] * 0.5 + losses[3] * 0.5,
+            sum(losses),
             rate(2e-3, step, fraction, warm=50),
             subject=right,
         )
