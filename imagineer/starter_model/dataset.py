@@ -29,7 +29,8 @@ class Bucket:
 BUCKETS = (Bucket(128, 128, 0.52), Bucket(128, 192, 0.30), Bucket(112, 192, 0.08), Bucket(192, 128, 0.10))
 
 
-def _write(path: Path, array: np.ndarray) -> None:
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write a `.npy` file under another name and rename it: what exists is whole."""
     part = path.with_suffix(".part.npy")
     np.save(part, array)
     part.rename(path)
@@ -47,7 +48,7 @@ def draw_shards(work: Path, *, seed: int, total: int, shard: int = SHARD) -> Non
         rng = random.Random(f"{seed}/{bucket.name}/{index}")
         specs = [choose_picture(rng, bucket.width, bucket.height) for _ in range(shard)]
         path.with_suffix(".json").write_text(json.dumps([asdict(spec) for spec in specs]))
-        _write(path, np.stack([draw_picture(spec, rng) for spec in specs]))
+        write_array(path, np.stack([draw_picture(spec, rng) for spec in specs]))
 
 
 def shard_paths(work: Path, bucket: Bucket) -> list[Path]:

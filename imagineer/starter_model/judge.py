@@ -82,7 +82,7 @@ def train_judge(work: Path, budget: Budget, *, seed: int, pool: int = 9000) -> J
     """Draw `pool` pictures and train on them, or go on training; leaves `work/judge.safetensors`."""
     torch.manual_seed(seed)
     judge = Judge().to(memory_format=torch.channels_last)
-    run = Run(work / "judge.pt", judge, budget, seed=seed)
+    run = Run(work / "judge-run.safetensors", judge, budget, seed=seed)
     groups = {} if run.is_done else _draw_pool(random.Random(f"{seed}/judge"), pool)
     judge.train()
     for step, fraction in run:

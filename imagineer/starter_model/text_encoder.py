@@ -92,7 +92,7 @@ def train_text_encoder(work: Path, tokenizer: CLIPTokenizer, budget: Budget, *, 
         return CLIPTextModel.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)
     torch.manual_seed(seed)
     reader = _Reader(make_text_encoder(tokenizer))
-    run = Run(work / "text_encoder.pt", reader, budget, seed=seed, betas=(0.9, 0.98))
+    run = Run(work / "text_encoder.safetensors", reader, budget, seed=seed, betas=(0.9, 0.98))
     for step, fraction in run:
         rng = random.Random(int(run.numbers.integers(2**62)))
         pictures = [choose_picture(rng) for _ in range(64)]

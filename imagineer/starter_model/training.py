@@ -12,7 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from tqdm import tqdm
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")  # what AdamW keeps for each parameter, besides its step
 
 
 @dataclass(frozen=True)
@@ -75,23 +79,31 @@ class Run:
             self._load()
 
     def _load(self) -> None:
-        state = torch.load(self.path, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        for average, saved in zip(self.averages, state["averages"], strict=True):
-            average.copy_(saved)
-        self.step, self.seconds = state["step"], state["seconds"]
+        with safe_open(self.path, "pt") as file:
+            said = file.metadata()
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        self.step, self.seconds = int(said["step"]), float(said["seconds"])
+        with torch.no_grad():
+            for name, tensor in self.model.state_dict().items():
+                tensor.copy_(state[f"model/{name}"])
+            for i, average in enumerate(self.averages):
+                average.copy_(state[f"average/{i}"])
+            for i, parameter in enumerate(self.parameters):
+                self.optimizer.state[parameter] = {
+                    "step": state[f"adam/{i}/step"],
+                    **{key: torch.empty_like(parameter).copy_(state[f"adam/{i}/{key}"]) for key in _MOMENTS},
+                }
 
     def save(self) -> None:
-        state = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "averages": self.averages,
-            "step": self.step,
-            "seconds": self.seconds,
-        }
+        """Write the checkpoint under another name and then rename it, so that a kill leaves the last one."""
+        state = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        state |= {f"average/{i}": average for i, average in enumerate(self.averages)}
+        for i, parameter in enumerate(self.parameters):
+            held = self.optimizer.state[parameter]
+            state |= {f"adam/{i}/{key}": held[key] for key in ("step", *_MOMENTS)}
         part = self.path.with_suffix(".part")
-        torch.save(state, part)
+        said = {"step": str(self.step), "seconds": repr(self.seconds)}
+        save_file({key: tensor.cpu().contiguous() for key, tensor in state.items()}, part, metadata=said)
         part.rename(self.path)
 
     @property

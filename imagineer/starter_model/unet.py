@@ -97,7 +97,7 @@ def train_unet(
     torch.manual_seed(seed)
     unet = initialise(make_unet()).to(device=device, memory_format=torch.channels_last)
     torch.nn.init.zeros_(unet.conv_out.weight)
-    run = Run(work / "unet.pt", unet, budget, seed=seed, ema=0.9985)
+    run = Run(work / "unet.safetensors", unet, budget, seed=seed, ema=0.9985)
     schedule, prompts = make_noise_schedule(), Prompts(tokenizer, encoder, device)
     for step, fraction in run:
         rng = random.Random(int(run.numbers.integers(2**62)))

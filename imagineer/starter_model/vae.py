@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from tqdm import tqdm
 
-from .dataset import BUCKETS, Bucket, open_pictures
+from .dataset import BUCKETS, Bucket, open_pictures, write_array
 from .pictures import choose_picture, draw_picture
 from .styles import HELD_OUT_STYLES, STYLES
 from .subjects import HELD_OUT, SUBJECTS
@@ -83,7 +83,7 @@ def train_vae(work: Path, budget: Budget, *, seed: int, device: str = "cpu") -> 
         return AutoencoderKL.from_pretrained(work / "vae", local_files_only=True)
     torch.manual_seed(seed)
     vae = initialise(make_vae()).to(device=device, memory_format=torch.channels_last)
-    run = Run(work / "vae.pt", vae, budget, seed=seed, betas=(0.9, 0.995), weight_decay=1e-3)
+    run = Run(work / "vae.safetensors", vae, budget, seed=seed, betas=(0.9, 0.995), weight_decay=1e-3)
     shards = [shard for bucket in BUCKETS for shard in open_pictures(work, bucket)]
     for step, fraction in run:
         # Small pictures first: a quarter of the cost, and colours and layout come from them just as well.
@@ -119,7 +119,13 @@ def refine_decoder(
     vae.encoder.requires_grad_(False)
     vae.quant_conv.requires_grad_(False)
     run = Run(
-        work / "decoder.pt", vae, budget, seed=seed + 1, betas=(0.9, 0.995), weight_decay=1e-3, ema=0.998
+        work / "decoder.safetensors",
+        vae,
+        budget,
+        seed=seed + 1,
+        betas=(0.9, 0.995),
+        weight_decay=1e-3,
+        ema=0.998,
     )
     shards = [shard for bucket in BUCKETS for shard in open_pictures(work, bucket)]
     for step, fraction in run:
@@ -195,7 +201,7 @@ def encode_bucket(vae: AutoencoderKL, work: Path, bucket: Bucket, *, device: str
     for index, shard in enumerate(
         tqdm(open_pictures(work, bucket), desc=f"latents {bucket.name}", unit="shard")
     ):
-        path = folder / f"{bucket.name}-{index:03d}.pt"
+        path = folder / f"{bucket.name}-{index:03d}.npy"
         if not path.exists():
             # bfloat16 halves the time and moves a latent by 0.003 of its deviation.
             with torch.autocast(device, torch.bfloat16):
@@ -203,10 +209,9 @@ def encode_bucket(vae: AutoencoderKL, work: Path, bucket: Bucket, *, device: str
                     vae.encode(to_tensor(shard[i : i + 25]).to(device)).latent_dist.mode().float()
                     for i in range(0, len(shard), 25)
                 ]
-            part = path.with_suffix(".part")
-            torch.save((torch.cat(batches) * vae.config.scaling_factor).half().cpu().contiguous(), part)
-            part.rename(path)
-        parts.append(torch.load(path, weights_only=True))
+            latents = torch.cat(batches) * vae.config.scaling_factor
+            write_array(path, latents.half().cpu().numpy())
+        parts.append(torch.from_numpy(np.load(path)))
     return torch.cat(parts)
 
 

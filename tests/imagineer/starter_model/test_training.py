@@ -17,26 +17,26 @@ def _train(path, *, stop_at: int | None = None) -> tuple[int, torch.Tensor, torc
 
 
 def test_an_interrupted_run_ends_with_the_same_weights_as_one_that_was_not(tmp_path):
-    _, weight, average = _train(tmp_path / "whole.pt")
-    stopped_at, *_ = _train(tmp_path / "stopped.pt", stop_at=7)
+    _, weight, average = _train(tmp_path / "whole.safetensors")
+    stopped_at, *_ = _train(tmp_path / "stopped.safetensors", stop_at=7)
     assert stopped_at == 7
-    steps, resumed, resumed_average = _train(tmp_path / "stopped.pt")
+    steps, resumed, resumed_average = _train(tmp_path / "stopped.safetensors")
     assert steps == 12
     assert torch.equal(resumed, weight)
     assert torch.equal(resumed_average, average)
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path):
-    _, weight, _ = _train(tmp_path / "run.pt")
-    steps, again, _ = _train(tmp_path / "run.pt")
+    _, weight, _ = _train(tmp_path / "run.safetensors")
+    steps, again, _ = _train(tmp_path / "run.safetensors")
     assert steps == 12
     assert torch.equal(again, weight)
 
 
 def test_a_kill_while_saving_leaves_the_last_checkpoint(tmp_path):
-    _, weight, _ = _train(tmp_path / "run.pt")
+    _, weight, _ = _train(tmp_path / "run.safetensors")
     (tmp_path / "run.part").write_bytes(b"half a checkpoi")
-    assert torch.equal(_train(tmp_path / "run.pt")[1], weight)
+    assert torch.equal(_train(tmp_path / "run.safetensors")[1], weight)
 
 
 def test_the_rate_warms_up_holds_and_falls():
