@@ -1,0 +1,39 @@
+import json
+
+from django.core.management.base import BaseCommand
+from tqdm import tqdm
+
+from gallery.orphans import SHARDS, find_lost_loras, find_orphans, sweep
+
+
+class Command(BaseCommand):
+    help = "Find files without a row (older than an hour) and rows without their file."
+
+    def add_arguments(self, parser):
+        parser.add_argument("--fix", action="store_true", help="Delete the files that have no row.")
+        parser.add_argument("--json", action="store_true", help="Print one JSON object.")
+
+    def handle(self, **options):
+        fix = options["fix"]
+        look = sweep if fix else find_orphans
+        without_row, without_file = [], find_lost_loras()
+        for shard in tqdm(SHARDS, desc="Looking", unit="shard", leave=False, disable=None):
+            found = look([shard])
+            without_row += found.without_row
+            without_file += found.without_file
+        self.report(without_row, without_file, fix, options["json"])
+        if without_file:
+            self.stderr.write(f"{len(without_file)} rows have lost their file.")
+            raise SystemExit(1)
+
+    def report(self, without_row, without_file, fix, as_json):
+        if as_json:
+            found = {"without_row": without_row, "deleted": len(without_row) if fix else 0}
+            self.stdout.write(json.dumps(found | {"without_file": without_file}))
+            return
+        for key in without_row:
+            self.stdout.write(f"{'deleted' if fix else 'without a row'}: {key}")
+        for key in without_file:
+            self.stdout.write(f"lost: {key}")
+        if not without_row and not without_file:
+            self.stdout.write("Every file has its row, and every row its file.")

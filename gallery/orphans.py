@@ -1,0 +1,93 @@
+"""Files without a row and rows without a file. Nothing but the sweep here deletes files.
+
+A file may be without a row because its writer died, or because its writer is still at work. Writers write even over
+equal bytes, so a file that is about to get a row is young; only old ones are swept.
+"""
+
+import contextlib
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.core.files.storage import default_storage
+from django.utils import timezone
+
+from gallery.models import Image, Lora
+from gallery.renditions import SPECS
+
+logger = logging.getLogger(__name__)
+
+OLD = timedelta(hours=1)
+SHARDS = tuple(f"{number:02x}" for number in range(256))
+PARTS = 60  # the tick takes a part a minute, so that every file is looked at once an hour
+
+
+@dataclass
+class Findings:
+    without_row: list[str] = field(default_factory=list)  # storage keys
+    without_file: list[str] = field(default_factory=list)
+
+
+def find_orphans(shards: Iterable[str] = SHARDS, *, older_than: timedelta = OLD) -> Findings:
+    """Look through the pictures whose hashes begin with these two digits; one shard is in memory at a time."""
+    findings = Findings()
+    for shard in shards:
+        # the files first: a row that appears in between is seen, and its file is not taken for an orphan
+        originals = {
+            f"originals/{shard}/{folder}/{name}"
+            for folder in list_folder(f"originals/{shard}")[0]
+            for name in list_folder(f"originals/{shard}/{folder}")[1]
+        }
+        rendered = {
+            f"renditions/{spec}/{shard}/{name}"
+            for spec in SPECS
+            for name in list_folder(f"renditions/{spec}/{shard}")[1]
+        }
+        rows = dict(
+            Image.objects.filter(sha256__gte=shard, sha256__lt=f"{shard}g").values_list("sha256", "file")
+        )
+        known = set(rows.values())
+        findings.without_file += sorted(known - originals)
+        for sha256 in rows:
+            known.update(spec.key(sha256) for spec in SPECS.values())
+        findings.without_row += [
+            key for key in sorted((originals | rendered) - known) if is_old(key, older_than)
+        ]
+    return findings
+
+
+def find_lost_loras() -> list[str]:
+    """Keys of LoRA files that have a row and are not there. LoRA files without a row are left alone: they are dear."""
+    return [key for key in Lora.objects.values_list("file", flat=True) if not default_storage.exists(key)]
+
+
+def sweep(shards: Iterable[str] = SHARDS, *, older_than: timedelta = OLD) -> Findings:
+    """Delete files without a row that are older than this, what killed writers left half-written too."""
+    findings = find_orphans(shards, older_than=older_than)
+    for key in findings.without_row:
+        # Accepted: between the look at its age and here, somebody may store these very bytes again. `doctor` names
+        # such a row, and storing the picture once more mends it.
+        default_storage.delete(key)
+    if findings.without_row:
+        logger.info("Swept %d files without a row.", len(findings.without_row))
+    return findings
+
+
+def sweep_part() -> Findings:
+    """The part of the sweep that this minute is for; for the tick."""
+    minute = int(timezone.now().timestamp() // 60)
+    return sweep([shard for shard in SHARDS if int(shard, 16) % PARTS == minute % PARTS])
+
+
+def list_folder(path: str) -> tuple[list[str], list[str]]:
+    try:
+        return default_storage.listdir(path)
+    except FileNotFoundError:
+        return [], []
+
+
+def is_old(key: str, older_than: timedelta) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return timezone.now() - default_storage.get_modified_time(key) >= older_than
+    return False

@@ -1,0 +1,198 @@
+"""Changes of albums and pictures. Each keeps ``Image.is_public``, ``Album.image_count`` and ``Album.cover`` true in
+the transaction that changes what they follow from.
+
+Order of locks, so that two of them never wait for each other: album, then pictures by id.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from django.db import connection, transaction
+from django.db.models import BigIntegerField, Case, Count, Exists, F, Max, OuterRef, Subquery, When
+from django.db.models.functions import Coalesce, Now
+from django.utils import timezone
+
+from gallery.models import Album, AlbumImage, Image, SourceType
+
+
+def create_album(
+    *,
+    name: str,
+    description: str = "",
+    source_type: str = SourceType.MANUAL,
+    source_id: int | None = None,
+    is_public: bool = True,
+    is_training_source: bool = False,
+    created_by=None,
+) -> Album:
+    """:raises ValidationError: the name is empty or longer than 200 characters."""
+    album = Album(
+        name=name.replace("\0", "").strip(),
+        description=description.replace("\0", ""),
+        source_type=source_type,
+        source_id=source_id,
+        is_public=is_public,
+        is_training_source=is_training_source,
+        created_by=created_by,
+    )
+    album.full_clean(exclude=["created_by"])
+    album.save(force_insert=True)
+    return album
+
+
+@transaction.atomic
+def update_album(
+    album: Album,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    is_training_source: bool | None = None,
+) -> Album:
+    """Change what nothing else follows from. :raises ValidationError: the name is empty or too long."""
+    album = lock_album(album)
+    for field, value in (
+        ("name", name),
+        ("description", description),
+        ("is_training_source", is_training_source),
+    ):
+        if value is not None:
+            setattr(album, field, value)
+    album.full_clean(exclude=["created_by", "cover"])
+    album.save(update_fields=["name", "description", "is_training_source", "updated_at"])
+    return album
+
+
+@transaction.atomic
+def add_images(album: Album, images: Iterable[Image], *, positions: Sequence[int] | None = None) -> int:
+    """Put pictures into the album, at these positions or behind the last; return how many were not there yet.
+
+    The number of queries does not depend on the pictures, nor on those that the album holds already.
+    """
+    images = list(images)
+    if positions is not None and len(positions) != len(images):
+        raise ValueError(f"{len(images)} pictures need as many positions, not {len(positions)}.")
+    album = lock_album(album)
+    ids = [image.pk for image in images]
+    there = set(AlbumImage.objects.filter(album=album, image__in=ids).values_list("image_id", flat=True))
+    if positions is None:
+        last = AlbumImage.objects.filter(album=album).aggregate(last=Max("position"))["last"] or 0
+        positions = range(last + 1, last + 1 + len(images))
+    new = {}
+    for image_id, position in zip(ids, positions, strict=True):
+        if image_id not in there:
+            new.setdefault(image_id, position)
+    AlbumImage.objects.bulk_create(
+        [AlbumImage(album=album, image_id=pk, position=place) for pk, place in new.items()]
+    )
+    settle_images(list(new))
+    present = set(Image.objects.filter(pk__in=new).present().values_list("pk", flat=True))
+    if present:
+        album.image_count += len(present)
+        album.cover_id = album.cover_id or min(present, key=lambda pk: (new[pk], pk))
+    album.save(update_fields=["image_count", "cover", "updated_at"])
+    return len(new)
+
+
+@transaction.atomic
+def remove_images(album: Album, images: Iterable[Image]) -> int:
+    """Take pictures out of the album and nothing more; return how many were in it."""
+    album = lock_album(album)
+    ids = [image.pk for image in images]
+    removed, _ = AlbumImage.objects.filter(album=album, image__in=ids).delete()
+    settle_images(ids)
+    settle_albums(Album.objects.filter(pk=album.pk))
+    return removed
+
+
+@transaction.atomic
+def set_album_public(album: Album, *, is_public: bool) -> Album:
+    """Publish the album with its pictures, or take it back; pictures in another public album stay public."""
+    album = lock_album(album)
+    album.is_public = is_public
+    album.save(update_fields=["is_public", "updated_at"])
+    settle_images(AlbumImage.objects.filter(album=album).values("image"))
+    return album
+
+
+@transaction.atomic
+def set_cover(album: Album, image: Image) -> Album:
+    """:raises ValueError: the picture is not in the album, or gone."""
+    album = lock_album(album)
+    if image.is_gone or not AlbumImage.objects.filter(album=album, image=image).exists():
+        raise ValueError("Only a picture of the album can be its cover.")
+    album.cover = image
+    album.save(update_fields=["cover", "updated_at"])
+    return album
+
+
+@transaction.atomic
+def delete_album(album: Album) -> None:
+    """Delete the album; its pictures stay, public as far as another public album holds them."""
+    album = set_album_public(album, is_public=False)
+    album.delete()
+
+
+def trash_image(image: Image) -> Image:
+    """Out of every list and album, back by :func:`restore_image`; its places are kept."""
+    return _mark(image, trashed_at=timezone.now())
+
+
+def restore_image(image: Image) -> Image:
+    return _mark(image, trashed_at=None)
+
+
+def retract_image(image: Image) -> Image:
+    """Withdraw the picture for good: its address answers 410, and the same bytes are not taken in again."""
+    return _mark(image, retracted_at=timezone.now())
+
+
+@transaction.atomic
+def _mark(image: Image, **gone) -> Image:
+    albums = Album.objects.filter(places__image=image)
+    lock_all(albums)
+    # not public before it is gone: the database checks that a picture is never both
+    Image.objects.filter(pk=image.pk).update(is_public=False, **gone)
+    settle_images([image.pk])
+    settle_albums(albums)
+    image.refresh_from_db()
+    return image
+
+
+def lock_album(album: Album) -> Album:
+    """:raises Album.DoesNotExist: it has been deleted."""
+    return Album.objects.select_for_update().get(pk=album.pk)
+
+
+def lock_all(rows) -> None:
+    if connection.features.has_select_for_update:
+        rows = rows.model.objects.filter(pk__in=rows.values("pk")).order_by("pk")
+        list(rows.select_for_update().values_list("pk"))
+
+
+def settle_images(ids) -> None:
+    """Make ``is_public`` true of these pictures: in a public album, neither trashed nor retracted.
+
+    They are locked by a statement of its own: PostgreSQL would look at albums as they were before it waited.
+    """
+    images = Image.objects.filter(pk__in=ids)
+    lock_all(images)
+    in_public_album = Exists(AlbumImage.objects.filter(image=OuterRef("pk"), album__is_public=True))
+    images.filter(~in_public_album, is_public=True).update(is_public=False)
+    images.filter(in_public_album, is_public=False).present().update(is_public=True)
+
+
+def settle_albums(albums) -> None:
+    """Make ``image_count`` and ``cover`` true of these albums; a cover that is gone gives way to the first picture."""
+    present = AlbumImage.objects.filter(
+        album=OuterRef("pk"), image__trashed_at=None, image__retracted_at=None
+    ).order_by()
+    count = Subquery(present.values("album").annotate(number=Count("pk")).values("number"))
+    first = Subquery(present.order_by("position", "id").values("image")[:1], output_field=BigIntegerField())
+    albums.update(
+        image_count=Coalesce(count, 0),
+        cover=Case(
+            When(Exists(present.filter(image=OuterRef("cover"))), then=F("cover")),
+            default=first,
+            output_field=BigIntegerField(),
+        ),
+        updated_at=Now(),
+    )

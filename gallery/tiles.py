@@ -1,0 +1,75 @@
+"""A picture as a page shows it to one viewer: which bytes, which words."""
+
+from dataclasses import dataclass
+
+from gallery.models import Image
+from gallery.renditions import BLURRED, GRID, LARGE, MEDIUM, size_in
+from gallery.visibility import Viewer, may_see_details
+
+ALT_LENGTH = 160  # characters
+SHOWN_AT_LEAST = (
+    768  # pixels on the long side of a picture that is shown alone; smaller ones are enlarged to it
+)
+
+
+@dataclass(frozen=True)
+class Tile:
+    image: Image
+    is_blurred: bool
+    url: str  # of the picture's page
+    name: str
+    alt: str
+    src: str
+    srcset: str
+    width: int  # pixels of the original; pages use them for the shape
+    height: int
+    large: str
+    large_width: int  # pixels that it is shown at where there is room
+    large_height: int
+
+    @property
+    def shape(self) -> int:
+        """Width through height in tenths, as far as the rows of a page go; the style sheet has a class for each."""
+        return min(30, max(4, round(10 * self.width / self.height)))
+
+
+def media_url(image: Image, spec) -> str:
+    """Named by content, so that what is public and safe may be kept for ever."""
+    return f"/media/{image.pk}/{spec.name}-{image.sha256[:16]}.webp"
+
+
+def tile(image: Image, viewer: Viewer, *, album_id: int | None = None) -> Tile:
+    url = f"/images/{image.pk}" if album_id is None else f"/images/{image.pk}?album={album_id}"
+    width, height = image.width, image.height
+    large_size = size_in(LARGE, width, height)
+    scale = max(1, SHOWN_AT_LEAST / max(large_size))
+    shown_size = round(large_size[0] * scale), round(large_size[1] * scale)
+    if not may_see_details(image, viewer):
+        blurred = media_url(image, BLURRED)
+        return Tile(
+            image,
+            True,
+            url,
+            "Blurred picture",
+            "Blurred picture",
+            blurred,
+            "",
+            width,
+            height,
+            blurred,
+            *large_size,
+        )
+    grid, large = media_url(image, GRID), media_url(image, LARGE)
+    grid_size = size_in(GRID, width, height)
+    sharp = LARGE if max(width, height) <= MEDIUM.above else MEDIUM
+    srcset = ""
+    if large_size != grid_size:
+        srcset = f"{grid} {grid_size[0]}w, {media_url(image, sharp)} {size_in(sharp, width, height)[0]}w"
+    name = image.filename.rpartition(".")[0].replace("_", " ")
+    alt = shorten(image.prompt) or name
+    return Tile(image, False, url, name, alt, grid, srcset, width, height, large, *shown_size)
+
+
+def shorten(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= ALT_LENGTH else f"{text[:ALT_LENGTH].rsplit(' ', 1)[0]}…"

@@ -1,0 +1,201 @@
+"""What every API of the house shares: who may write, one shape of error, one shape of list."""
+
+import logging
+from urllib.parse import urlencode
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404
+from rest_framework import exceptions, permissions
+from rest_framework.pagination import BasePagination
+from rest_framework.response import Response
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_PER_PAGE = 50
+MAX_PER_PAGE = 100
+COUNT_LIMIT = 10_000  # rows counted at most, and the last row that ?page= reaches
+MAX_ID = 2**63 - 1
+
+
+class IsAdmin(permissions.BasePermission):
+    message = "Only an admin may do this."
+
+    def has_permission(self, request, view):
+        return bool(request.user and request.user.is_staff)
+
+
+class IsAdminOrReadOnly(IsAdmin):
+    """Reads go on to the gate (``visible_to``), which decides object by object."""
+
+    def has_permission(self, request, view):
+        return request.method in permissions.SAFE_METHODS or super().has_permission(request, view)
+
+
+class Conflict(exceptions.APIException):
+    """The request is well formed and clashes with the state of things."""
+
+    status_code = 409
+    default_code = "conflict"
+
+
+def handle_exception(error, context):
+    """Answer every error in one shape: ``{"error": sentence, "fields": {name: [sentences]}?}``."""
+    if isinstance(error, Http404):
+        error = exceptions.NotFound("There is nothing here.")
+    elif isinstance(error, PermissionDenied):
+        error = exceptions.PermissionDenied(str(error) or None)
+    elif isinstance(error, ValidationError):
+        error = exceptions.ValidationError(
+            error.message_dict if hasattr(error, "error_dict") else error.messages
+        )
+    if not isinstance(error, exceptions.APIException):
+        return None
+    headers = {}
+    if getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = error.auth_header
+    if getattr(error, "wait", None) is not None:
+        headers["Retry-After"] = str(max(1, round(error.wait)))
+    return Response(error_body(error.detail), status=error.status_code, headers=headers)
+
+
+def error_body(detail) -> dict:
+    if isinstance(detail, dict):
+        fields = {name: _sentences(value) for name, value in detail.items()}
+        general = fields.pop("non_field_errors", None)
+        if not fields:
+            return {"error": " ".join(general or ["The request is wrong."])}
+        first_name, first = next(iter(fields.items()))
+        sentence = " ".join(general) if general else f"{first_name}: {first[0] if first else 'is wrong'}"
+        return {"error": sentence, "fields": fields}
+    return {"error": " ".join(_sentences(detail))}
+
+
+def _sentences(detail) -> list[str]:
+    if isinstance(detail, dict):
+        return [f"{key}: {sentence}" for key, value in detail.items() for sentence in _sentences(value)]
+    if isinstance(detail, (list, tuple)):
+        return [sentence for part in detail for sentence in _sentences(part)]
+    return [str(detail)]
+
+
+class KeysetPagination(BasePagination):
+    """``?page=1&per_page=50``; ``next`` and ``prev`` are cursors by primary key that cost the same at any depth.
+
+    A view names its list with ``plural``. Rows stand in order of the primary key: newest first, or oldest first
+    with ``is_newest_first = False``.
+    """
+
+    is_newest_first = True
+
+    def paginate_queryset(self, queryset, request, view=None):
+        self.request, self.plural = request, view.plural
+        self.per_page = min(self._number("per_page", DEFAULT_PER_PAGE, least=1), MAX_PER_PAGE)
+        self.page = self._number("page", 1, least=1)
+        after, before = (self._number(name, None, least=0, most=MAX_ID) for name in ("after", "before"))
+        self.total = queryset.order_by()[: COUNT_LIMIT + 1].count()
+        self.total_is_exact = self.total <= COUNT_LIMIT
+        self.total = min(self.total, COUNT_LIMIT)
+        beyond, short_of = ("pk__lt", "pk__gt") if self.is_newest_first else ("pk__gt", "pk__lt")
+        queryset = queryset.order_by("-pk" if self.is_newest_first else "pk")
+        wanted = self.per_page + 1  # one more tells whether there is a next page
+        if after is not None:
+            rows = list(queryset.filter(**{beyond: after})[:wanted])
+            self.has_prev, self.has_next = True, len(rows) == wanted
+            rows = rows[: self.per_page]
+        elif before is not None:
+            rows = list(queryset.filter(**{short_of: before}).reverse()[:wanted])
+            self.has_prev, self.has_next = len(rows) == wanted, True
+            rows = rows[: self.per_page][::-1]
+        else:
+            start = (self.page - 1) * self.per_page
+            if start >= COUNT_LIMIT:
+                raise exceptions.ValidationError(
+                    {
+                        "page": [
+                            f"Pages past row {COUNT_LIMIT:,} are reached with the `next` address of the page before."
+                        ]
+                    }
+                )
+            rows = list(queryset[start : start + wanted])
+            self.has_prev, self.has_next = self.page > 1 and bool(rows), len(rows) == wanted
+            rows = rows[: self.per_page]
+        self.first_key, self.last_key = (rows[0].pk, rows[-1].pk) if rows else (None, None)
+        return rows
+
+    def get_paginated_response(self, data):
+        pages = max(1, -(-self.total // self.per_page))
+        return Response(
+            {
+                self.plural: data,
+                "total": self.total,
+                "total_is_exact": self.total_is_exact,
+                "page": self.page,
+                "per_page": self.per_page,
+                "pages": pages,
+                "next": self._link("after", self.last_key, self.page + 1) if self.has_next else None,
+                "prev": self._link("before", self.first_key, self.page - 1) if self.has_prev else None,
+            }
+        )
+
+    def get_paginated_response_schema(self, schema):
+        link = {"type": "string", "format": "uri", "nullable": True}
+        number = {"type": "integer"}
+        properties = {
+            "total": number,
+            "total_is_exact": {"type": "boolean"},
+            "page": number,
+            "per_page": number,
+            "pages": number,
+            "next": link,
+            "prev": link,
+        }
+        plural = getattr(self, "plural", "results")
+        return {
+            "type": "object",
+            "required": [plural, *properties],
+            "properties": {plural: schema, **properties},
+        }
+
+    def get_schema_operation_parameters(self, view):
+        self.plural = view.plural
+        numbers = {
+            "page": f"The page, from 1, up to row {COUNT_LIMIT:,}.",
+            "per_page": f"Rows a page, {MAX_PER_PAGE} at most.",
+            "after": "Cursor, as given in `next`.",
+            "before": "Cursor, as given in `prev`.",
+        }
+        return [
+            {
+                "name": name,
+                "in": "query",
+                "required": False,
+                "description": text,
+                "schema": {"type": "integer"},
+            }
+            for name, text in numbers.items()
+        ]
+
+    def _number(self, name, default, *, least, most=2**31):
+        raw = self.request.query_params.get(name)
+        if raw is None or raw == "":
+            return default
+        if not (raw.isascii() and raw.isdigit() and len(raw) < 20 and least <= int(raw) <= most):
+            raise exceptions.ValidationError({name: [f"Write a whole number from {least}."]})
+        return int(raw)
+
+    def _link(self, name, key, page):
+        if key is None:
+            return None
+        query = self.request.query_params.copy()
+        for old in ("after", "before", "page"):
+            query.pop(old, None)
+        query[name], query["page"] = key, max(1, page)
+        return f"{self.request.build_absolute_uri(self.request.path)}?{urlencode(list(query.items()))}"
+
+
+class NewestFirstPagination(KeysetPagination):
+    pass
+
+
+class InOrderPagination(KeysetPagination):
+    is_newest_first = False

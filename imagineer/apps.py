@@ -1,0 +1,22 @@
+from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
+from django.core.management import call_command
+from django.db.models.signals import post_migrate
+
+
+class ImagineerConfig(AppConfig):
+    name = "imagineer"
+
+    def ready(self):
+        from imagineer import checks  # noqa: F401  registers itself
+
+        # The shared cache (throttles, statistics) lives in a table that no migration of Django's makes.
+        post_migrate.connect(make_cache_table, sender=self)
+
+
+def make_cache_table(using, **_):
+    call_command("createcachetable", database=using, verbosity=0)
+
+
+class ImagineerAdminConfig(AdminConfig):
+    default_site = "imagineer.admin_site.ImagineerAdminSite"

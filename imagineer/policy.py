@@ -1,0 +1,44 @@
+"""Who may ask for what: every address of the house and its policy.
+
+An address that is not declared here fails the test suite. Names are those of the URL patterns, with their namespace.
+"""
+
+PUBLIC = "public"  # the same for everybody; holds nothing of anybody's
+GATED = "gated"  # open to all, and ``gallery.visibility`` decides what each sees of it
+SIGNED_IN = "signed in"
+ADMIN = "admin"  # the whole subtree under it too
+
+POLICY = {
+    "admin": ADMIN,
+    "login": PUBLIC,
+    "logout": PUBLIC,
+    "home": GATED,
+    "albums": GATED,
+    "album": GATED,
+    "image": GATED,
+    "media": GATED,
+    "age-confirmation": PUBLIC,
+    "content-filter": PUBLIC,
+    "api:auth-me": PUBLIC,
+    "api:schema": PUBLIC,
+    "api:docs": PUBLIC,
+    "api:images": GATED,
+    "api:image": GATED,
+    "api:image-thumbnail": GATED,
+    "api:image-file": GATED,
+    "api:albums": GATED,
+    "api:album": GATED,
+    "demo-sign-in": PUBLIC,
+    "run": GATED,
+    "run-progress": GATED,
+    "api:health": PUBLIC,
+    "api:template-list": PUBLIC,
+    "api:template-detail": PUBLIC,
+    "api:template-runs": GATED,
+    "api:template-generate": ADMIN,
+    "api:run-list": GATED,
+    "api:run-detail": GATED,
+    "api:run-items": GATED,
+    "api:run-cancel": ADMIN,
+    "api:run-retry": ADMIN,
+}

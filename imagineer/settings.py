@@ -1,0 +1,285 @@
+"""All settings, read from the environment or a ``.env`` file; ``.env.example`` lists them with their meaning."""
+
+import os
+import sys
+import warnings
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from imagineer.env import Environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = Environment(BASE_DIR / ".env")
+
+DEBUG = env.flag("DJANGO_DEBUG")
+SECRET_KEY = env.text("DJANGO_SECRET_KEY")
+if not SECRET_KEY:
+    if not DEBUG:
+        raise ImproperlyConfigured(
+            "DJANGO_SECRET_KEY is not set. Set it to a long random text (python -c 'import secrets; "
+            "print(secrets.token_urlsafe(50))'), or set DJANGO_DEBUG=1 on a machine that only you reach."
+        )
+    SECRET_KEY = "insecure-key-of-a-development-machine-which-only-its-owner-reaches"  # noqa: S105
+ALLOWED_HOSTS = env.words("DJANGO_ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]"))
+CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
+CORS_ALLOWED_ORIGINS = env.origins("CORS_ALLOWED_ORIGINS")
+CORS_ALLOW_CREDENTIALS = True
+CORS_URLS_REGEX = r"^/api/.*$"
+
+# ---- Imagineer's own
+
+DATA_DIR = Path(env.text("IMAGINEER_DATA_DIR") or BASE_DIR / "data").expanduser().absolute()
+ADMIN_EMAILS = [address.lower() for address in env.words("IMAGINEER_ADMIN_EMAILS")]
+SITE_URL = env.text("IMAGINEER_SITE_URL").rstrip("/")
+MODEL = env.text("IMAGINEER_MODEL", "starter")
+MODELS_DIR = Path(env.text("IMAGINEER_MODELS_DIR") or DATA_DIR / "models").expanduser().absolute()
+DEVICE = env.text("IMAGINEER_DEVICE", "auto")
+THREADS = env.number("IMAGINEER_THREADS", None, least=1, most=512)
+JOB_LEASE = env.number("IMAGINEER_JOB_LEASE", 90, least=1, most=3600)  # seconds
+JOB_STALL = env.number("IMAGINEER_JOB_STALL", 900, least=2, most=86400)  # seconds
+TICK_INTERVAL = min(60, JOB_LEASE)  # seconds between two ticks of a cluster
+TRUSTED_PROXIES = env.number("IMAGINEER_TRUSTED_PROXIES", 0, least=0, most=16)
+PUBLIC_GENERATION = env.flag("IMAGINEER_PUBLIC_GENERATION")
+TRUSTED_SAFE_SOURCES = env.words("IMAGINEER_TRUSTED_SAFE_SOURCES", ("starter",))
+
+# ---- Django
+
+INSTALLED_APPS = [
+    "imagineer.apps.ImagineerConfig",
+    "imagineer.accounts",
+    "imagineer.jobs",
+    "gallery",
+    "templates_app",
+    "imagineer.apps.ImagineerAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "corsheaders",
+    "csp",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_q",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "imagineer.urls"
+WSGI_APPLICATION = "imagineer.wsgi.application"
+APPEND_SLASH = True
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# ---- Database: the choice of options is explained in docs/ARCHITECTURE.md, "SQLite"
+
+DATABASES = {"default": env.database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'imagineer.sqlite3'}")}
+IS_SQLITE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
+if IS_SQLITE:
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": (
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
+            "PRAGMA journal_size_limit=67108864; PRAGMA temp_store=MEMORY;"
+        ),
+    }
+else:
+    DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# ---- Jobs: rows are the truth, django-q2 only rings (imagineer.jobs)
+
+# No timeout is meant: hour-long work is ended by our own watchdog, which knows whether it still moves.
+warnings.filterwarnings("ignore", message="Retry and timeout are misconfigured", module="django_q.conf")
+REDIS_URL = env.text("REDIS_URL")
+Q_CLUSTER = {
+    "name": "imagineer",
+    **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
+    "workers": 2,
+    "queue_limit": 2,
+    "bulk": 1,
+    "poll": 0.05,
+    "guard_cycle": 0.5,
+    "timeout": None,
+    "retry": 10**8,  # seconds; a doorbell is never rung again by the broker, the tick does that
+    "max_attempts": 1,
+    "ack_failures": True,
+    "save_limit": -1,
+    "catch_up": False,
+    "scheduler": False,
+    "recycle": 10**9,
+    "daemonize_workers": False,
+    "cache": "process",  # its statistics are written twice a second; Worker rows serve ours
+    "label": "Doorbell",
+    "ALT_CLUSTERS": {"gpu": {"workers": 1, "queue_limit": 1}},
+}
+
+CACHES = {
+    "default": (
+        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+        if REDIS_URL
+        else {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}
+    ),
+    "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+}
+
+# ---- Files
+
+STORAGES = {
+    "default": {
+        "BACKEND": "gallery.storage.ContentStorage",
+        "OPTIONS": {"location": DATA_DIR / "media"},
+    },
+    "staticfiles": {
+        "BACKEND": (
+            "django.contrib.staticfiles.storage.StaticFilesStorage"
+            if DEBUG or "pytest" in sys.modules
+            else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        ),
+    },
+}
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+MEDIA_URL = None  # nothing is served past the gate
+DATA_UPLOAD_MAX_MEMORY_SIZE = 200 * 2**20  # bytes a request
+FILE_UPLOAD_TEMP_DIR = None
+
+# ---- People and sessions
+
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "/auth/login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+
+# ---- Transport and headers
+
+FORCE_HTTPS = env.flag("IMAGINEER_FORCE_HTTPS")
+SECURE_SSL_REDIRECT = FORCE_HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if FORCE_HTTPS else 0
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = FORCE_HTTPS or SITE_URL.startswith("https://")
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+# ---- API
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "imagineer.accounts.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["imagineer.api.IsAdmin"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "imagineer.api.NewestFirstPagination",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_RATES": {"generate": "10/minute"},
+    "EXCEPTION_HANDLER": "imagineer.api.handle_exception",
+    "NUM_PROXIES": TRUSTED_PROXIES,
+    "COERCE_DECIMAL_TO_STRING": False,
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%SZ",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Imagineer",
+    "DESCRIPTION": "A self-hosted image studio: pictures, albums, batch templates and their runs.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_PUBLIC": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# ---- Logs: one line an event (imagineer.logs)
+
+LOG_LEVEL = env.choice("IMAGINEER_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FILE = env.text("IMAGINEER_LOG_FILE")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"()": "imagineer.logs.LineFormatter"}},
+    "handlers": {
+        "out": (
+            {
+                "class": "logging.handlers.RotatingFileHandler",
+                "filename": LOG_FILE,
+                "maxBytes": 10 * 2**20,
+                "backupCount": 5,
+                "delay": True,
+                "formatter": "line",
+            }
+            if LOG_FILE
+            else {"class": "logging.StreamHandler", "formatter": "line"}
+        ),
+    },
+    "root": {"handlers": ["out"], "level": LOG_LEVEL},
+    "loggers": {
+        "django": {"handlers": [], "level": LOG_LEVEL if LOG_LEVEL != "DEBUG" else "INFO", "propagate": True},
+        "django.server": {"handlers": [], "level": "INFO", "propagate": True},
+        "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
+        "PIL": {"level": "INFO"},
+    },
+}
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+os.environ.setdefault("HF_HUB_OFFLINE", "0" if env.flag("IMAGINEER_ALLOW_HUB") else "1")
+SETTINGS_PROBLEMS = env.problems

@@ -1,0 +1,67 @@
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def a_library_of_its_own(settings, tmp_path):
+    """Every test writes its pictures into a directory of its own."""
+    from django.core.files.storage import storages
+
+    settings.DATA_DIR = tmp_path
+    settings.STORAGES = settings.STORAGES | {
+        "default": {**settings.STORAGES["default"], "OPTIONS": {"location": tmp_path / "media"}}
+    }
+    storages._storages.clear()
+
+
+@pytest.fixture
+def ada(db):
+    """An admin."""
+    from imagineer.accounts.services import make_admin
+
+    return make_admin("ada@example.org")
+
+
+@pytest.fixture
+def stranger(db):
+    """Somebody signed in who is no admin."""
+    from imagineer.accounts.models import User
+
+    return User.objects.create_user("stranger@example.org", "a stranger's passphrase")
+
+
+@pytest.fixture
+def api(db):
+    """A program without a token."""
+    from rest_framework.test import APIClient
+
+    return APIClient()
+
+
+@pytest.fixture
+def admin_api(ada):
+    """A program with an admin's token."""
+    from rest_framework.test import APIClient
+
+    from imagineer.accounts.services import create_api_token
+
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Token {create_api_token(ada)[1]}")
+    return client
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    """A diffusers folder with random weights: real code, small numbers."""
+    from tests.imagineer.engine.tiny_model import build_tiny_model
+
+    return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def tiny(settings, tiny_folder):
+    """The tiny model is what IMAGINEER_MODEL names."""
+    from imagineer.engine import warm
+
+    settings.MODEL = str(tiny_folder)
+    yield tiny_folder
+    warm.release_engine()
