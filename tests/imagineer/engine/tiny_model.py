@@ -130,7 +130,7 @@ def _make_attentive(unet) -> None:
     """Strengthen what the text adds, which with fresh weights would vanish in eight bits."""
     for name, weights in unet.named_parameters():
         if "attn2" in name and name.endswith("weight"):
-            weights.data.mul_(8)
+            weights.data.mul_(3)
 
 
 def _build_tokenizer():
@@ -156,7 +156,7 @@ def _build_text_encoder(*, projects: bool):
         bos_token_id=512,
         eos_token_id=513,
         pad_token_id=513,
-        initializer_factor=5.0,
+        initializer_factor=2.0,
     )
     return (CLIPTextModelWithProjection if projects else CLIPTextModel)(config)
 
