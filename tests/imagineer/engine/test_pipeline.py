@@ -16,7 +16,6 @@ from imagineer.engine.pipeline import DiffusionEngine
 from imagineer.engine.schedulers import SCHEDULERS
 from imagineer.engine.types import EngineError, ModelError
 
-
 # NumPy 2 tells diffusers 0.42 about its schedulers, thousands of times.
 pytestmark = pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
 
