@@ -80,7 +80,7 @@ def admins_are_named(app_configs, **kwargs):
     ]
 
 
-@register(Tags.database)
+@register(Tags.database, deploy=True)
 def sqlite_is_sound(app_configs, **kwargs):
     if not settings.IS_SQLITE or sqlite3.sqlite_version_info >= FIRST_SOUND_SQLITE:
         return []

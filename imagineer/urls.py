@@ -4,14 +4,19 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 import gallery.urls as gallery
+import templates_app.urls as templates_app
 from imagineer import errors
 from imagineer.accounts.api import WhoAmI
+from imagineer.accounts.views import demo_sign_in
+from imagineer.health import Health
 
 api_patterns = [
+    path("health", Health.as_view(), name="health"),
     path("auth/me", WhoAmI.as_view(), name="auth-me"),
     path("schema", SpectacularJSONAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
     *gallery.api_patterns,
+    *templates_app.api_patterns,
     re_path(r"", errors.not_found),
 ]
 
@@ -19,8 +24,10 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("auth/login", auth_views.LoginView.as_view(template_name="auth/login.html"), name="login"),
     path("auth/logout", auth_views.LogoutView.as_view(), name="logout"),
+    path("auth/demo/<str:uid>/<str:token>", demo_sign_in, name="demo-sign-in"),
     path("api/", include((api_patterns, "api"))),
     *gallery.page_patterns,
+    *templates_app.page_patterns,
 ]
 
 handler400 = errors.bad_request

@@ -1,19 +1,3 @@
-import os
-import tempfile
-
-# Before Django reads its settings: tests keep away from the library and the secrets of whoever runs them.
-os.environ["DJANGO_DEBUG"] = "0"
-os.environ["DJANGO_SECRET_KEY"] = (
-    "a key for the tests, which protects nothing and is long enough for the checks"
-)
-os.environ["IMAGINEER_DATA_DIR"] = tempfile.mkdtemp(prefix="imagineer-tests-")
-os.environ["IMAGINEER_ADMIN_EMAILS"] = "ada@example.org,grace@example.org"
-os.environ.setdefault("IMAGINEER_THREADS", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ["DJANGO_ALLOWED_HOSTS"] = "testserver,localhost,127.0.0.1"
-for name in ("REDIS_URL", "Q_CLUSTER_NAME", "IMAGINEER_MODEL", "IMAGINEER_LOG_FILE"):
-    os.environ.pop(name, None)
-
 import pytest
 
 
@@ -63,3 +47,21 @@ def admin_api(ada):
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Token {create_api_token(ada)[1]}")
     return client
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    """A diffusers folder with random weights: real code, small numbers."""
+    from tests.imagineer.engine.tiny_model import build_tiny_model
+
+    return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def tiny(settings, tiny_folder):
+    """The tiny model is what IMAGINEER_MODEL names."""
+    from imagineer.engine import warm
+
+    settings.MODEL = str(tiny_folder)
+    yield tiny_folder
+    warm.release_engine()

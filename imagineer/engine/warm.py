@@ -1,0 +1,29 @@
+"""The one engine that a worker process keeps warm from job to job."""
+
+from imagineer.engine.pipeline import DiffusionEngine
+
+_key: tuple | None = None
+_engine: DiffusionEngine | None = None
+
+
+def warm_engine(model_path, *, device: str = "auto", threads: int | None = None) -> DiffusionEngine:
+    """The open engine of a model: the one of the job before when it is the same and unchanged, else a new one.
+
+    :raises ModelError: the model's folder is missing or broken; nothing stays in memory then.
+    """
+    global _key, _engine
+    engine = DiffusionEngine(model_path, device=device, threads=threads)
+    key = (str(model_path), engine.info, device, threads)
+    if key != _key:
+        release_engine()
+        engine.open()
+        _key, _engine = key, engine
+    return _engine
+
+
+def release_engine() -> None:
+    """Give the memory of the warm engine back."""
+    global _key, _engine
+    if _engine is not None:
+        _engine.close()
+    _key = _engine = None

@@ -1,0 +1,118 @@
+"""What puts stranded work right again: the tick of every cluster's main process, and ``manage.py reap_jobs``."""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections
+from django.db.models import F, Q
+from django.utils import timezone
+
+from imagineer.jobs import doorbell, workers
+from imagineer.jobs.models import Job, JobStatus, Worker
+
+logger = logging.getLogger(__name__)
+
+CRASH_LIMIT = 5
+DOORBELLS_AT_ONCE = 4  # for one queue; each worker goes on until nothing is left, so more would only pile up
+
+_hooks: list[Callable[[], int | None]] = []
+
+
+def on_tick(hook: Callable[[], int | None]) -> Callable[[], int | None]:
+    """Register a sweep of an upper app. It may return how many things it put right; what it raises is logged."""
+    _hooks.append(hook)
+    return hook
+
+
+def tick() -> dict[str, int]:
+    """Put right what is stranded, and say what and how much. Never raises; a database that is away is logged."""
+    report = {}
+    steps = [bury_workers, reap_expired, ring_forgotten, doorbell.sweep, *_hooks]
+    for step in steps:
+        name = f"{step.__module__.rpartition('.')[2]}.{step.__name__}"
+        try:
+            if count := step():
+                report[name] = count
+        except DatabaseError as error:
+            logger.warning("tick: %s did not get through: %s", name, error)
+            close_old_connections()
+        except Exception:
+            logger.exception("tick: %s failed", name)
+    if report:
+        logger.info("tick", extra={"fields": report})
+    return report
+
+
+def bury_workers() -> int:
+    return sum(bury(worker) for worker in workers.gone_workers())
+
+
+def bury(worker: Worker) -> int:
+    """Put the jobs of a dead worker back at once, without waiting for their leases, and forget it."""
+    for job in worker.jobs.running():
+        put_back(job)
+    worker.delete()
+    return 1
+
+
+def reap_expired() -> int:
+    now = timezone.now()
+    return sum(put_back(job, now=now) for job in Job.objects.expired(now))
+
+
+def put_back(job: Job, *, now=None) -> int:
+    """Take a job from a holder that died: to the queue, or to failed when that keeps happening.
+
+    With ``now``, only if its lease has still run out: the beat may have renewed it since the row was read.
+    """
+    held = Job.objects.held(job.pk, job.epoch)
+    if now:
+        held = held.expired(now)
+    now = now or timezone.now()
+    crashes = job.crashes + 1
+    fields = {"crashes": crashes, "epoch": F("epoch") + 1}
+    if crashes >= CRASH_LIMIT and not job.cancel_requested_at:
+        last = f" The last thing it said was “{job.message}”." if job.message else ""
+        error = (
+            f"Its worker died {crashes} times without finishing anything.{last} Look into the worker's log, "
+            "often its memory had run out, and then retry."
+        )
+        changed = held.filter(cancel_requested_at=None).finish(
+            JobStatus.FAILED, now=now, error=error, **fields
+        )
+    else:
+        # The first death is as a rule nobody's fault; a job that kills its workers comes back ever more slowly.
+        wait = settings.JOB_LEASE / 9 * 4 ** (crashes - 2) if crashes > 1 else 0
+        changed = held.requeue(now=now, not_before=now + timedelta(seconds=wait) if wait else None, **fields)
+        if changed and not wait:
+            doorbell.ring(job.queue, job.pk)
+    if changed:
+        logger.warning("taken from a dead worker", extra={"fields": {"job": job.pk, "crashes": crashes}})
+    return changed
+
+
+def ring_forgotten() -> int:
+    """Ring again for due jobs that nobody was told of (they waited), or that were told of long ago."""
+    now = timezone.now()
+    forgotten = Q(rung_at=None) | Q(rung_at__lt=now - timedelta(seconds=3 * settings.JOB_LEASE))
+    rung = 0
+    for queue in doorbell.QUEUES:
+        jobs = Job.objects.claimable(queue, now).filter(forgotten)
+        best = list(jobs.values_list("pk", flat=True)[:DOORBELLS_AT_ONCE])
+        if not best or doorbell.is_ringing(queue):
+            continue
+        for job_id in best:
+            doorbell.ring(queue, job_id)
+        jobs.order_by().update(rung_at=now)
+        rung += len(best)
+    return rung
+
+
+def wake(queue: str) -> None:
+    """Ring for whatever is due in a queue, whenever it was rung for last."""
+    for job_id in Job.objects.claimable(queue, timezone.now()).values_list("pk", flat=True)[
+        :DOORBELLS_AT_ONCE
+    ]:
+        doorbell.ring(queue, job_id)

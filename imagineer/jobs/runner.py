@@ -1,0 +1,345 @@
+"""Running jobs: how they come in, who takes them, how they end."""
+
+import errno
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connection,
+    transaction,
+)
+from django.utils import timezone
+
+from imagineer.jobs import doorbell, workers
+from imagineer.jobs.models import Job, JobStatus
+from imagineer.jobs.progress import (
+    Beat,
+    JobCancelled,
+    JobDrained,
+    JobFailed,
+    JobWaits,
+    LeaseLost,
+    Progress,
+    drain,
+)
+from imagineer.logs import current_job, redact
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Kind:
+    name: str
+    queue: str
+    body: Callable[[Job, Progress], None]
+    on_retry: Callable[[Job], None] | None = None
+
+
+_kinds: dict[str, Kind] = {}
+
+
+class JobConflict(Exception):
+    """What was asked clashes with the state of the job; the sentence says how."""
+
+
+def job_task(kind: str, *, queue: str = "default", on_retry: Callable[[Job], None] | None = None):
+    """Register the body of a kind of job: ``body(job, progress)``, in the ``tasks`` module of an app.
+
+    A body may be started any number of times for one job and does only what is left to do. It returns when all
+    is done or failed, and raises ``JobFailed`` with a sentence, or ``JobWaits`` to be tried again later.
+    ``on_retry(job)`` puts the job's failed items back, in the transaction of the retry.
+    """
+
+    def register(body):
+        if queue not in doorbell.QUEUES:
+            raise ValueError(f"There is no queue {queue!r}; Q_CLUSTER has {', '.join(doorbell.QUEUES)}.")
+        _kinds[kind] = Kind(kind, queue, body, on_retry)
+        return body
+
+    return register
+
+
+# ---- What people ask for
+
+
+def submit(
+    *, kind: str, total: int = 0, priority: int = 0, params=None, created_by=None, inline=False
+) -> Job:
+    """Queue a job, in the caller's transaction together with its items; its worker is rung on commit.
+
+    :param total: how many items there are, 0 while nobody knows.
+    :param inline: this process is going to ``run_inline`` it; for one lease no worker takes it away.
+    """
+    queue = _kinds[kind].queue
+    now = timezone.now()
+    job = Job.objects.create(
+        kind=kind,
+        queue=queue,
+        total=total,
+        priority=priority,
+        params=params or {},
+        created_by=created_by,
+        created_at=now,
+        not_before=now + timedelta(seconds=settings.JOB_LEASE) if inline else None,
+        rung_at=None if inline else now,
+    )
+    if not inline:
+        transaction.on_commit(lambda: doorbell.ring(queue, job.pk))
+    return job
+
+
+def request_cancel(job: Job) -> Job:
+    """A queued job is cancelled at once; a running one stops at its next checkpoint and keeps what is done.
+
+    :raises JobConflict: it has ended already.
+    """
+    if not Job.objects.filter(pk=job.pk).cancel(now=timezone.now()):
+        job.refresh_from_db()
+        raise JobConflict(f"This job is {job.status} already, so it cannot be cancelled.")
+    job.refresh_from_db()
+    return job
+
+
+def retry(job: Job) -> Job:
+    """Queue a job again that failed, was cancelled, or has failed items; what is done stays.
+
+    :raises JobConflict: there is nothing to try again.
+    """
+    with transaction.atomic():
+        changed = Job.objects.filter(pk=job.pk).revive(now=timezone.now())
+        job.refresh_from_db()
+        if not changed:
+            why = "is complete" if job.status == JobStatus.COMPLETED else f"is {job.status}"
+            raise JobConflict(f"This job {why}, so there is nothing to try again.")
+        if job.kind in _kinds and _kinds[job.kind].on_retry:
+            _kinds[job.kind].on_retry(job)
+        transaction.on_commit(lambda: doorbell.ring(job.queue, job.pk))
+    return job
+
+
+# ---- Who takes them
+
+
+def claim(queue: str) -> Job | None:
+    """Take the best due job of a queue, or None. Of all who try at one moment, one gets it."""
+    while candidate := Job.objects.claimable(queue, timezone.now()).first():
+        if job := _take(candidate):
+            return job
+    return None
+
+
+def _take(job: Job) -> Job | None:
+    now = timezone.now()
+    seen = Job.objects.filter(pk=job.pk, epoch=job.epoch)
+    if not seen.take(
+        owner_id=workers.my_id(), now=now, lease_until=now + timedelta(seconds=settings.JOB_LEASE)
+    ):
+        return None
+    epoch = job.epoch + 1
+    job.refresh_from_db()
+    job.epoch = epoch  # mine, even if the row has moved on since: the fence then tells
+    return job
+
+
+def answer_doorbell(queue: str, _job_id: int) -> None:
+    """What a message does. A worker that is asked to stop ends here, so that its cluster does not wait for it."""
+    drain.is_busy = True
+    try:
+        run_jobs(queue)
+    finally:
+        drain.is_busy = False
+    if drain.is_wanted:
+        raise SystemExit(0)
+
+
+def run_jobs(queue: str) -> None:
+    """Take and run the best job of the queue again and again, until none is left."""
+    _refuse_inside_a_transaction()
+    while not drain.is_wanted:
+        close_old_connections()
+        try:
+            job = claim(queue)
+        except DatabaseError as error:
+            logger.warning("could not look for work, the next tick rings again: %s", error)
+            close_old_connections()
+            return
+        if job is None:
+            return
+        run_claimed(job)
+
+
+def run_inline(job: Job) -> Job:
+    """Run exactly this job in this process, and return it as it ended: also failed, or queued again after Ctrl-C.
+
+    :raises JobConflict: it runs elsewhere, or has ended.
+    """
+    _refuse_inside_a_transaction()
+    worker = workers.register_worker() if workers.my_id() is None else None
+    try:
+        job.refresh_from_db()
+        claimed = _take(job)
+        if claimed is None:
+            job.refresh_from_db()
+            raise JobConflict(f"This job is {job.status} already, so it cannot be started here.")
+        with _stop_signals_drain():
+            run_claimed(claimed)
+    finally:
+        if worker:
+            workers.unregister_worker()
+    job.refresh_from_db()
+    return job
+
+
+def _refuse_inside_a_transaction() -> None:
+    if connection.in_atomic_block:
+        raise RuntimeError(
+            "Work cannot run inside a transaction: it would stay open across all of it, and nobody could see "
+            "the lease. In a test, mark it django_db(transaction=True)."
+        )
+
+
+@contextmanager
+def _stop_signals_drain():
+    """The first Ctrl-C (or SIGTERM) puts the job back at its next checkpoint; a second one interrupts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(signum, _frame):
+        if drain.is_wanted:
+            raise KeyboardInterrupt
+        drain.is_wanted = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        drain.is_wanted = False
+
+
+# ---- How they end
+
+
+@dataclass(frozen=True)
+class Outcome:
+    status: JobStatus  # queued: back for another try, without a strike
+    error: str = ""
+    message: str | None = None
+    waits: bool = False
+
+
+def run_claimed(job: Job) -> None:
+    """Run a job that this process holds, and write down how it ended."""
+    token = current_job.set(str(job.pk))
+    progress = Progress(job)
+    beat = Beat(progress)
+    beat.start()
+    logger.info("started", extra={"fields": {"kind": job.kind, "epoch": job.epoch}})
+    try:
+        outcome = _work(job, progress)
+        _record(progress, outcome)
+    except KeyboardInterrupt:
+        _record(progress, Outcome(JobStatus.QUEUED))
+        raise
+    finally:
+        beat.stop()
+        current_job.reset(token)
+
+
+def _work(job: Job, progress: Progress) -> Outcome | None:
+    """Run the body; None when the job is no longer ours."""
+    if job.kind not in _kinds:
+        return Outcome(JobStatus.FAILED, error=f"This version of Imagineer knows no {job.kind} jobs.")
+    try:
+        _kinds[job.kind].body(job, progress)
+    except LeaseLost:
+        return None
+    except JobCancelled:
+        return Outcome(JobStatus.CANCELLED)
+    except JobDrained:
+        return Outcome(JobStatus.QUEUED)
+    except JobWaits as reason:
+        return Outcome(JobStatus.QUEUED, message=str(reason), waits=True)
+    except JobFailed as reason:
+        return Outcome(JobStatus.FAILED, error=str(reason))
+    except (Exception, SystemExit) as error:
+        if is_passing(error):
+            logger.warning("put back, something it needs is away: %s", error)
+            return Outcome(JobStatus.QUEUED, message=redact(f"Waiting: {error}"), waits=True)
+        logger.exception("failed with an unexpected error")
+        name = type(error).__name__
+        return Outcome(
+            JobStatus.FAILED,
+            error=f"An unexpected error stopped it ({name}). The worker's log has the details.",
+        )
+    return Outcome(JobStatus.COMPLETED)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether a database, a broker or disk space is away: such a thing passes, and never fails a job."""
+    from redis.exceptions import ConnectionError as RedisAway
+    from redis.exceptions import TimeoutError as RedisSlow
+
+    while error:
+        if isinstance(error, (OperationalError, InterfaceError)):
+            # SQLite reports mistakes in the SQL itself by this class too
+            return getattr(error.__cause__, "sqlite_errorname", "") != "SQLITE_ERROR"
+        if isinstance(error, (RedisAway, RedisSlow)):
+            return True
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _record(progress: Progress, outcome: Outcome | None) -> None:
+    """Write the outcome under the fence. While the database is away the beat goes on, and so does the trying:
+    left to its lease, the job would look like a crash, and five outages like five crashes."""
+    while outcome and not progress.is_lost:
+        try:
+            if not _write(progress, outcome):
+                break
+            logger.info("ended", extra={"fields": {"status": outcome.status}})
+            return
+        except DatabaseError as error:
+            logger.warning("could not write the outcome, trying again: %s", error)
+            close_old_connections()
+            if drain.is_wanted:
+                return
+            progress.tick()
+            time.sleep(1)
+    logger.warning("the lease was lost; nothing more is written")
+
+
+def _write(progress: Progress, outcome: Outcome) -> int:
+    now = timezone.now()
+    held = Job.objects.held(progress.job.pk, progress.epoch)
+    shown = progress.shown()
+    if outcome.message is not None:
+        shown["message"] = outcome.message[: Job._meta.get_field("message").max_length]
+    if outcome.status == JobStatus.QUEUED:
+        wait = timedelta(seconds=settings.JOB_LEASE / 3)
+        changed = held.requeue(now=now, not_before=now + wait if outcome.waits else None, **shown)
+        if changed and not outcome.waits:
+            doorbell.ring(progress.job.queue, progress.job.pk)  # another host may be free
+        return changed
+    status, error = outcome.status, outcome.error
+    if status == JobStatus.COMPLETED:
+        counts = held.values("total", "done", "failed").first()
+        if counts and counts["total"] and not counts["done"] and counts["failed"]:
+            status = JobStatus.FAILED
+            error = f"None of the {counts['failed']} items could be done; each item says why."
+    return held.finish(status, now=now, error=redact(error), **shown)

@@ -1,0 +1,83 @@
+"""Who works here: this process's row among the workers, and which rows have lost their process."""
+
+import logging
+import os
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from imagineer.jobs import processes
+from imagineer.jobs.models import Worker
+
+logger = logging.getLogger(__name__)
+
+PULSE = 5  # seconds between two signs of life
+
+# The row under which this process works; a cluster's main process sets it before it forks the others.
+_mine: Worker | None = None
+
+
+def register_worker(queue: str = "") -> Worker:
+    """Write the row of this process; ``queue`` is empty for one that works inline."""
+    global _mine
+    pid = os.getpid()
+    _mine = Worker.objects.create(
+        host=processes.host_name(),
+        queue=queue,
+        pid=pid,
+        boot=processes.boot_id(),
+        process_started=processes.start_time(pid),
+    )
+    return _mine
+
+
+def my_id() -> int | None:
+    return _mine.pk if _mine else None
+
+
+def pulse() -> None:
+    """A sign of life. A row that somebody took away meanwhile (frozen for long, say) is written again."""
+    if (worker := _mine) is None:
+        return
+    worker.seen_at, worker.memory = timezone.now(), processes.resident_memory()
+    if not Worker.objects.filter(pk=worker.pk).update(seen_at=worker.seen_at, memory=worker.memory):
+        worker.save(force_insert=True)
+
+
+def unregister_worker() -> None:
+    global _mine
+    if _mine:
+        Worker.objects.filter(pk=_mine.pk).delete()
+        _mine = None
+
+
+def gone_workers() -> list[Worker]:
+    """Rows of this host whose process is certainly dead, and rows that nobody has renewed for very long."""
+    forgotten_since = timezone.now() - timedelta(seconds=max(3600, 10 * settings.JOB_LEASE))
+    return [
+        worker
+        for worker in Worker.objects.exclude(pk=my_id())
+        if worker.is_gone(silent_since=_silent_since()) or worker.seen_at < forgotten_since
+    ]
+
+
+def hold_device(device: str, *, model: str = "") -> Worker | None:
+    """Enter this process as the owner of a card; the living one who already owns it is returned instead."""
+    for _attempt in range(2):
+        try:
+            with transaction.atomic():
+                Worker.objects.filter(pk=my_id()).update(device=device, model=model)
+            return None
+        except IntegrityError:
+            holder = Worker.objects.filter(host=processes.host_name(), device=device).first()
+            if holder and not holder.is_gone(silent_since=_silent_since()):
+                return holder
+            # A restart must not wait for the tick that buries the dead one.
+            Worker.objects.filter(host=processes.host_name(), device=device).update(device="")
+    return holder
+
+
+def _silent_since():
+    return timezone.now() - timedelta(seconds=3 * PULSE)

@@ -1,0 +1,135 @@
+"""`make demo`: the whole house on one machine, and a first album that it draws by itself."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from django.conf import settings
+from django.contrib.auth.tokens import default_token_generator
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+from django.urls import reverse
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+
+from imagineer.accounts.services import make_admin
+from imagineer.jobs.models import JobStatus
+from templates_app import services
+from templates_app.management.run_command import follow
+from templates_app.models import BatchGenerationRun, BatchTemplate
+
+CURATOR = "curator@demo.localhost"
+TEMPLATE = "Zodiac Signs"
+ALBUM = "Zodiac"
+HOST = "127.0.0.1"
+
+
+class Command(BaseCommand):
+    help = "Start the web server and both workers, draw the Zodiac set, and keep serving."
+
+    def add_arguments(self, parser):
+        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--exit", action="store_true", help="stop everything when the album is there")
+
+    def handle(self, *args, port, exit, **options):
+        if not settings.DEBUG:
+            raise CommandError("The demo hands out a sign-in link, so it runs with DJANGO_DEBUG=1 only.")
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError as error:
+                raise CommandError(
+                    f"Port {port} is taken ({error.strerror}). Choose another: make demo PORT=8080"
+                ) from error
+        self.stderr.write("Preparing the library …")
+        call_command("migrate", interactive=False, verbosity=0)
+        call_command("seed_templates", verbosity=0, stdout=self.stderr)
+        settings.ADMIN_EMAILS.append(CURATOR)
+        curator = make_admin(CURATOR)
+        signal.signal(signal.SIGTERM, _leave)
+        children = []
+        connection.close()
+        try:
+            children = [
+                self._start("runserver", f"{HOST}:{port}", "--noreload"),
+                self._start("work", "default"),
+                self._start("work", "gpu"),
+            ]
+            base = f"http://{HOST}:{port}"
+            run = self._draw_zodiac(curator, children)
+            self.stdout.write(f"\nThe album:  {base}/albums/{run.album_id}")
+            self.stdout.write(f"Sign in:    {base}{sign_in_link(curator)}   (once, as the demo's curator)")
+            self.stdout.write(f"The admin:  {base}/admin/      The API: {base}/api/docs")
+            if not exit:
+                self.stdout.write("Serving until Ctrl-C.")
+            self.stdout.flush()
+            while not exit:
+                self._check(children)
+                time.sleep(1)
+        except KeyboardInterrupt:
+            self.stderr.write("\nStopping …")
+        finally:
+            for child in children:
+                child.terminate()
+            for child in children:
+                child.wait(timeout=20)
+
+    def _start(self, *command) -> subprocess.Popen:
+        log = (
+            settings.DATA_DIR / f"demo-{command[0]}-{command[1].rpartition(':')[0] or command[1]}.log"
+        ).open("ab")
+        # a session of its own: Ctrl-C reaches this command alone, which then stops them in order
+        return subprocess.Popen(
+            [sys.executable, "manage.py", *command],
+            cwd=settings.BASE_DIR,
+            env=os.environ | {"DJANGO_DEBUG": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+    def _check(self, children) -> None:
+        for child in children:
+            if child.poll() is not None:
+                raise CommandError(
+                    f"`{' '.join(child.args[1:])}` ended with status {child.returncode}; "
+                    f"its log is in {settings.DATA_DIR} (demo-*.log)."
+                )
+
+    def _draw_zodiac(self, curator, children) -> BatchGenerationRun:
+        """The demo's run: the one there is, however far it came, else a new one."""
+        template = BatchTemplate.objects.get(name=TEMPLATE)
+        run = BatchGenerationRun.objects.filter(
+            album_name=ALBUM, template_version__template=template, job__created_by=curator
+        ).first()
+        if run is None:
+            run = services.start_run(
+                template,
+                album_name=ALBUM,
+                user_theme=template.current.example_theme,
+                seed=2024,
+                created_by=curator,
+            )
+        elif run.job.status in (JobStatus.FAILED, JobStatus.CANCELLED) or run.job.failed:
+            run = services.retry_run(run)
+        job = follow(run.pk, while_waiting=lambda: self._check(children))
+        run = BatchGenerationRun.objects.for_lists().get(pk=run.pk)
+        if job.status != JobStatus.COMPLETED or run.album_id is None:
+            raise CommandError(f"The demo's run is {job.status}. {run.job.error}")
+        return run
+
+
+def sign_in_link(user) -> str:
+    """A link that signs in once: its token is bound to the last sign-in, which using it changes."""
+    uid = urlsafe_base64_encode(force_bytes(user.pk))
+    return reverse("demo-sign-in", args=[uid, default_token_generator.make_token(user)])
+
+
+def _leave(signum, frame):
+    raise KeyboardInterrupt

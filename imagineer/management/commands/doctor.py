@@ -1,0 +1,100 @@
+import json
+import shutil
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.core import checks
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from gallery.orphans import find_orphans
+from gallery.services import find_wrong_publicity
+from gallery.weights import find_model, model_path
+from imagineer.engine.model_folder import read_model
+from imagineer.engine.types import ModelError
+from imagineer.jobs.health import describe_health
+
+LOW_SPACE = 2 * 2**30  # bytes
+
+
+class Command(BaseCommand):
+    help = "Look at everything that has to be right, and say in a sentence what is not."
+
+    def add_arguments(self, parser):
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def handle(self, *args, **options):
+        results = [
+            {"name": name, "ok": not problem, "message": problem or "fine"}
+            for name, problem in self.examine()
+        ]
+        wrong = [result for result in results if not result["ok"]]
+        if options["json"]:
+            self.stdout.write(json.dumps({"ok": not wrong, "checks": results}))
+        else:
+            for result in results:
+                self.stdout.write(
+                    f"{'ok   ' if result['ok'] else 'WRONG'}  {result['name']}: {result['message']}"
+                )
+        if wrong:
+            raise CommandError(
+                f"{len(wrong)} of {len(results)} checks found something: {wrong[0]['message']}"
+            )
+
+    def examine(self) -> Iterator[tuple[str, str]]:
+        """(what was looked at, what is wrong with it or "")."""
+        problems = [issue for issue in checks.run_checks() if issue.level >= checks.ERROR]
+        yield "settings", " ".join(str(issue.msg) for issue in problems)
+        try:
+            executor = MigrationExecutor(connection)
+            waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        except DatabaseError as error:
+            yield "database", f"The database does not answer: {error}. Look at DATABASE_URL."
+            return
+        yield "database", f"{len(waiting)} migrations wait; run `manage.py migrate`." if waiting else ""
+        yield "files", self._files()
+        if waiting:
+            return
+        yield "model", self._model()
+        health = describe_health()
+        yield "workers", " ".join(health["problems"])
+        yield (
+            "publicity",
+            f"{wrong} pictures are marked public and are not, or the other way round; save their albums again."
+            if (wrong := find_wrong_publicity().count())
+            else "",
+        )
+        orphans = find_orphans()
+        yield (
+            "orphans",
+            f"{len(orphans.without_row)} files have no row and {len(orphans.without_file)} rows no file; "
+            "`manage.py find_orphans` names them."
+            if orphans.without_row or orphans.without_file
+            else "",
+        )
+
+    def _files(self) -> str:
+        try:
+            name = default_storage.save("tmp/doctor", ContentFile(b"doctor"))
+            default_storage.delete(name)
+        except OSError as error:
+            return f"Pictures cannot be stored under {settings.DATA_DIR}: {error.strerror}."
+        free = shutil.disk_usage(settings.DATA_DIR).free
+        return (
+            f"Only {free / 2**30:.1f} GiB are free; runs wait when the disk is full."
+            if free < LOW_SPACE
+            else ""
+        )
+
+    def _model(self) -> str:
+        try:
+            model = find_model("")
+            if model is None:
+                return f"IMAGINEER_MODEL is {settings.MODEL!r}, and there is no such model."
+            read_model(model_path(model))
+        except ModelError as error:
+            return str(error)
+        return ""

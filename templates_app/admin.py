@@ -1,0 +1,219 @@
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import Count
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+
+from templates_app import services
+from templates_app.models import BatchGenerationRun, BatchTemplate, RunItem
+
+
+@admin.register(BatchTemplate)
+class BatchTemplateAdmin(admin.ModelAdmin):
+    """Templates are read here, with their rows; runs of them are started from "Add generation run"."""
+
+    list_display = ["name", "row_count", "size", "version_number", "run_count", "is_archived", "updated_at"]
+    list_filter = ["is_archived"]
+    list_select_related = ["current"]
+    search_fields = ["name", "description"]
+    readonly_fields = ["version_number", "size", "prompts", "rows", "start"]
+    fields = ["name", "description", "is_archived", "version_number", "size", "prompts", "rows", "start"]
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).annotate(run_count=Count("versions__runs", distinct=True))
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        return False
+
+    @admin.display(description="rows", ordering="current__row_count")
+    def row_count(self, template):
+        return template.current.row_count
+
+    @admin.display(description="size")
+    def size(self, template):
+        return f"{template.current.width} × {template.current.height}"
+
+    @admin.display(description="version", ordering="current__number")
+    def version_number(self, template):
+        return template.current.number
+
+    @admin.display(description="runs", ordering="run_count")
+    def run_count(self, template):
+        return template.run_count
+
+    @admin.display(description="prompt")
+    def prompts(self, template):
+        version = template.current
+        return format_html(
+            "{}<br><b>Art style:</b> the run's theme, such as {}<br>{}<br>{}<br><b>Negative prompt:</b> {}",
+            version.base_prompt,
+            version.example_theme or "watercolour",
+            version.prompt_template,
+            version.style_suffix,
+            version.negative_prompt or "none",
+        )
+
+    @admin.display(description="rows")
+    def rows(self, template):
+        rows = ((", ".join(filter(None, row.values())),) for row in template.current.rows)
+        return format_html("<ol>{}</ol>", format_html_join("", "<li>{}</li>", rows))
+
+    @admin.display(description="")
+    def start(self, template):
+        address = reverse("admin:templates_app_batchgenerationrun_add")
+        return format_html(
+            '<a class="button" href="{}?template={}">Draw this set …</a>', address, template.pk
+        )
+
+
+class RunForm(forms.ModelForm):
+    """The order form. What it asks is checked by the same service as the API's and the commands' orders."""
+
+    template = forms.ModelChoiceField(
+        BatchTemplate.objects.filter(is_archived=False).select_related("current")
+    )
+
+    class Meta:
+        model = BatchGenerationRun
+        fields = [
+            "template",
+            "album_name",
+            "user_theme",
+            "model",
+            "row_selection",
+            "variants",
+            "steps",
+            "seed",
+            "is_same_seed",
+            "width",
+            "height",
+            "guidance_scale",
+            "scheduler",
+            "negative_prompt",
+            "rating",
+            "is_public",
+        ]
+
+    def __init__(self, *args, created_by=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.created_by = created_by
+        self.fields["model"].required = False
+        self.fields["user_theme"].required = True
+
+    def _post_clean(self):
+        """Start the run in place of checking a row: the service checks all there is to check, and writes it."""
+        if self.errors:
+            return
+        options = dict(self.cleaned_data)
+        model = options.pop("model")
+        try:
+            self.instance = services.start_run(
+                options.pop("template"),
+                model=model.name if model else "",
+                created_by=self.created_by,
+                **options,
+            )
+        except ValidationError as error:
+            fields = getattr(error, "error_dict", None)
+            if fields is None:
+                self.add_error(None, error)
+            else:
+                for name, problems in fields.items():
+                    self.add_error(name if name in self.fields else None, problems)
+
+    def save(self, commit=True):
+        return self.instance
+
+    def save_m2m(self):
+        pass
+
+
+class RunItemInline(admin.TabularInline):
+    model = RunItem
+    fields = readonly_fields = ["position", "variant", "name", "status", "tries", "seed", "error", "image"]
+    extra = 0
+    can_delete = False
+    show_change_link = False
+    max_num = 0
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).select_related("image")
+
+    def has_add_permission(self, request, obj=None):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+
+@admin.register(BatchGenerationRun)
+class RunAdmin(admin.ModelAdmin):
+    """Adding a run starts it; its job's page shows the live bar, Cancel and Retry."""
+
+    list_display = ["album_name", "template_name", "user_theme", "status", "progress", "created_at"]
+    list_filter = ["job__status", "template_version__template"]
+    search_fields = ["album_name", "user_theme"]
+    list_select_related = ["job", "template_version__template"]
+    inlines = [RunItemInline]
+    form = RunForm
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).defer("template_version__rows")
+
+    def get_form(self, request, obj=None, change=False, **kwargs):
+        form = super().get_form(request, obj, change=change, **kwargs)
+        if obj is not None:
+            return form
+
+        class FormOfThisPerson(form):
+            def __init__(self, *args, **options):
+                super().__init__(*args, created_by=request.user, **options)
+
+        return FormOfThisPerson
+
+    def get_fields(self, request, obj=None):
+        if obj is None:
+            return RunForm.Meta.fields
+        return ["job_link", "album", "template_version", *RunForm.Meta.fields[1:]]
+
+    def get_readonly_fields(self, request, obj=None):
+        return () if obj is None else self.get_fields(request, obj)
+
+    def get_inlines(self, request, obj):
+        return self.inlines if obj else []
+
+    def has_delete_permission(self, request, obj=None):
+        return False
+
+    def save_model(self, request, obj, form, change):
+        """Nothing: the form has started the run."""
+
+    def response_add(self, request, obj, post_url_continue=None):
+        self.message_user(request, f"{obj.job.total} pictures are queued.", messages.SUCCESS)
+        return redirect("admin:jobs_job_change", obj.pk)
+
+    @admin.display(description="template", ordering="template_version__template__name")
+    def template_name(self, run):
+        return run.template_version.template.name if run.template_version else "single picture"
+
+    @admin.display(description="status", ordering="job__status")
+    def status(self, run):
+        return run.job.get_status_display()
+
+    @admin.display(description="progress")
+    def progress(self, run):
+        failed = f", {run.job.failed} failed" if run.job.failed else ""
+        return f"{run.job.done} of {run.job.total}{failed}"
+
+    @admin.display(description="started", ordering="job__created_at")
+    def created_at(self, run):
+        return run.job.created_at
+
+    @admin.display(description="job")
+    def job_link(self, run):
+        return format_html('<a href="{}">{}</a>', reverse("admin:jobs_job_change", args=[run.pk]), run.job)

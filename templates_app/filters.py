@@ -1,0 +1,13 @@
+from django_filters import rest_framework as filters
+
+from imagineer.jobs.models import JobStatus
+from templates_app.models import BatchGenerationRun
+
+
+class RunFilter(filters.FilterSet):
+    template = filters.NumberFilter("template_version__template_id")
+    status = filters.ChoiceFilter("job__status", choices=JobStatus.choices)
+
+    class Meta:
+        model = BatchGenerationRun
+        fields = ["template", "status"]

@@ -1,0 +1,54 @@
+"""The limits of what may be asked for, each with its own sentence (docs: README, "Limits").
+
+They stand on the model fields, so that the admin, the API and the commands refuse the same things.
+"""
+
+import re
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+
+from templates_app.prompts import MAX_PROMPT, MAX_SEED
+
+MAX_VARIANTS = 16
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def between(least, most, what: str) -> list:
+    sentence = f"{what} must be from {least} to {most}."
+    return [MinValueValidator(least, sentence), MaxValueValidator(most, sentence)]
+
+
+STEPS = between(1, 150, "The number of steps")
+GUIDANCE = between(0, 30, "The guidance scale")
+SEED = between(0, MAX_SEED, "The seed")
+VARIANTS = between(1, MAX_VARIANTS, "The number of variants")
+
+
+def divisible_by_eight(value: int) -> None:
+    if value % 8:
+        raise ValidationError(
+            f"Width and height must be divisible by 8; {value} is not, {value - value % 8} is."
+        )
+
+
+SIDE = [*between(64, 2048, "Width and height"), divisible_by_eight]
+
+
+def prompt_length(text: str) -> None:
+    if len(text.strip()) > MAX_PROMPT:
+        raise ValidationError(
+            f"A prompt may have {MAX_PROMPT:,} characters; this one has {len(text.strip()):,}."
+        )
+
+
+def negative_prompt_length(text: str) -> None:
+    if len(text.strip()) > MAX_PROMPT:
+        raise ValidationError(
+            f"A negative prompt may have {MAX_PROMPT:,} characters; this one has {len(text.strip()):,}."
+        )
+
+
+def printable(text: str) -> None:
+    if CONTROL.search(text):
+        raise ValidationError("This holds control characters; write plain text.")

@@ -1,0 +1,135 @@
+from django.db import models
+from django.db.models import F, Q
+
+from gallery.models import Album, DiffusionModel, Image, Rating
+from imagineer.jobs.models import Job, JobStatus
+from templates_app import limits
+from templates_app.models.template import BatchTemplateVersion
+
+
+class RunQuerySet(models.QuerySet):
+    def for_lists(self):
+        return self.select_related("job", "album", "model", "template_version").defer(
+            "template_version__rows"
+        )
+
+
+class BatchGenerationRun(models.Model):
+    """One order to draw: the options as given. What each picture is made from stands in its items.
+
+    A run of a template draws its rows; a single picture is a run of one item without a template.
+    """
+
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, primary_key=True, related_name="generation_run")
+    template_version = models.ForeignKey(
+        BatchTemplateVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="runs"
+    )
+    album = models.OneToOneField(
+        Album, on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="generation_run"
+    )
+    album_name = models.CharField(max_length=200, validators=[limits.printable])
+    user_theme = models.CharField(
+        max_length=500,
+        blank=True,
+        validators=[limits.printable],
+        help_text="Stands in every prompt as its art style.",
+    )
+    model = models.ForeignKey(DiffusionModel, on_delete=models.PROTECT, related_name="runs")
+    row_selection = models.CharField(
+        "rows", max_length=500, blank=True, help_text="Such as 1,17-20; empty draws all rows."
+    )
+    variants = models.PositiveSmallIntegerField(
+        default=1, validators=limits.VARIANTS, help_text="Pictures a row."
+    )
+    steps = models.PositiveSmallIntegerField(null=True, blank=True, validators=limits.STEPS)
+    seed = models.BigIntegerField(null=True, blank=True, validators=limits.SEED)
+    is_same_seed = models.BooleanField("same seed for all rows", default=False)
+    width = models.PositiveIntegerField(null=True, blank=True, validators=limits.SIDE)
+    height = models.PositiveIntegerField(null=True, blank=True, validators=limits.SIDE)
+    guidance_scale = models.FloatField(null=True, blank=True, validators=limits.GUIDANCE)
+    scheduler = models.CharField(max_length=32, blank=True)
+    negative_prompt = models.TextField(blank=True, validators=[limits.negative_prompt_length])
+    loras = models.JSONField(default=list, blank=True, help_text='[{"lora": name, "weight": 1.0}]')
+    rating = models.CharField(max_length=12, choices=Rating.choices, blank=True)
+    is_public = models.BooleanField(
+        default=True, help_text="Whether its album is public from the first picture on."
+    )
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        verbose_name = "generation run"
+
+    def __str__(self):
+        return self.album_name
+
+    def get_absolute_url(self):
+        return f"/runs/{self.pk}"
+
+    @property
+    def album_is_public(self) -> bool:
+        """Whether what it makes is or will be public, and so whether its texts are."""
+        return self.album.is_public if self.album_id else self.is_public
+
+
+class RunItemQuerySet(models.QuerySet):
+    def wanted(self):
+        """What is still to be drawn; items that have been in bad company last, so that they delay nobody."""
+        return self.filter(status=JobStatus.QUEUED).order_by("is_alone", "strikes", "tries", "pk")
+
+
+class RunItem(models.Model):
+    """One picture to be made, written before work starts.
+
+    ::
+
+        queued ──▶ running ──▶ completed   in the transaction that makes its Image
+          ▲           │
+          ├───────────┤  drained, cancelled, or the worker died: drawn alone from then on
+          │           └──────▶ failed      three errors, or three deaths while drawn alone
+          └──── a person's retry ────┘
+    """
+
+    run = models.ForeignKey(BatchGenerationRun, on_delete=models.CASCADE, related_name="items")
+    position = models.PositiveIntegerField(help_text="The row of the template, from 1.")
+    variant = models.PositiveSmallIntegerField(default=1)
+    name = models.CharField(max_length=200)
+    prompt = models.TextField()
+    negative_prompt = models.TextField(blank=True)
+    seed = models.BigIntegerField(validators=limits.SEED)
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    steps = models.PositiveSmallIntegerField()
+    guidance_scale = models.FloatField()
+    scheduler = models.CharField(max_length=32)
+    status = models.CharField(max_length=10, choices=JobStatus.choices, default=JobStatus.QUEUED)
+    is_alone = models.BooleanField(
+        default=False, help_text="A worker died with it in a batch: it is drawn alone."
+    )
+    tries = models.PositiveSmallIntegerField(default=0, help_text="Errors so far.")
+    strikes = models.PositiveSmallIntegerField(
+        default=0, help_text="Deaths of a worker while it was drawn alone."
+    )
+    error = models.TextField(blank=True)
+    image = models.OneToOneField(
+        Image, on_delete=models.PROTECT, null=True, blank=True, related_name="run_item"
+    )
+
+    objects = RunItemQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["run", "position", "variant"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "position", "variant"], name="item_once_a_run"),
+            models.CheckConstraint(
+                condition=Q(status=JobStatus.COMPLETED, image__isnull=False)
+                | (~Q(status=JobStatus.COMPLETED) & Q(image__isnull=True)),
+                name="item_completed_with_its_picture",
+            ),
+            models.CheckConstraint(condition=~Q(status=JobStatus.CANCELLED), name="item_is_never_cancelled"),
+        ]
+        indexes = [models.Index(F("run"), F("status"), name="item_run_status")]
+
+    def __str__(self):
+        return self.name

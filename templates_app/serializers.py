@@ -1,0 +1,190 @@
+from rest_framework import serializers
+
+from imagineer.jobs.models import JobStatus
+from templates_app import limits
+from templates_app.models import BatchGenerationRun, BatchTemplate, RunItem
+
+FAILED_FOR_THE_PUBLIC = "This could not be drawn; the admins can see why."
+
+
+class LoraUseSerializer(serializers.Serializer):
+    lora = serializers.CharField()
+    weight = serializers.FloatField(default=1.0)
+
+
+class TemplateSerializer(serializers.ModelSerializer):
+    base_prompt = serializers.CharField(source="current.base_prompt")
+    prompt_template = serializers.CharField(source="current.prompt_template")
+    style_suffix = serializers.CharField(source="current.style_suffix")
+    example_theme = serializers.CharField(source="current.example_theme")
+    width = serializers.IntegerField(source="current.width")
+    height = serializers.IntegerField(source="current.height")
+    negative_prompt = serializers.CharField(source="current.negative_prompt")
+    lora_config = LoraUseSerializer(source="current.lora_config", many=True)
+    version = serializers.IntegerField(source="current.number")
+    template_item_count = serializers.IntegerField(source="current.row_count")
+    lora_count = serializers.SerializerMethodField()
+
+    class Meta:
+        model = BatchTemplate
+        fields = [
+            "id",
+            "name",
+            "description",
+            "base_prompt",
+            "prompt_template",
+            "style_suffix",
+            "example_theme",
+            "width",
+            "height",
+            "negative_prompt",
+            "lora_config",
+            "version",
+            "is_archived",
+            "template_item_count",
+            "lora_count",
+            "created_at",
+            "updated_at",
+        ]
+
+    def get_lora_count(self, template) -> int:
+        return len(template.current.lora_config)
+
+
+class TemplateDetailSerializer(TemplateSerializer):
+    csv_items = serializers.ListField(
+        source="current.rows", child=serializers.DictField(child=serializers.CharField(allow_blank=True))
+    )
+
+    class Meta(TemplateSerializer.Meta):
+        fields = [*TemplateSerializer.Meta.fields, "csv_items"]
+
+
+class RunSerializer(serializers.ModelSerializer):
+    """A run as its viewer may see it: names and texts are null while what it makes is not public."""
+
+    id = serializers.IntegerField(source="pk")
+    template_id = serializers.IntegerField(
+        source="template_version.template_id", default=None, allow_null=True
+    )
+    template_version = serializers.IntegerField(
+        source="template_version.number", default=None, allow_null=True
+    )
+    album_id = serializers.IntegerField(allow_null=True)
+    model = serializers.CharField(source="model.name")
+    rows = serializers.CharField(source="row_selection")
+    same_seed = serializers.BooleanField(source="is_same_seed")
+    status = serializers.ChoiceField(source="job.status", choices=JobStatus.choices)
+    total_items = serializers.IntegerField(source="job.total")
+    completed_items = serializers.IntegerField(source="job.done")
+    failed_items = serializers.IntegerField(source="job.failed")
+    error_message = serializers.CharField(source="job.error", allow_null=True)
+    message = serializers.CharField(source="job.message", allow_null=True)
+    created_at = serializers.DateTimeField(source="job.created_at")
+    started_at = serializers.DateTimeField(source="job.started_at", allow_null=True)
+    completed_at = serializers.DateTimeField(source="job.finished_at", allow_null=True)
+
+    # what tells of the pictures themselves
+    TEXTS = ("album_id", "album_name", "user_theme", "negative_prompt", "loras", "error_message", "message")
+
+    class Meta:
+        model = BatchGenerationRun
+        fields = [
+            "id",
+            "template_id",
+            "template_version",
+            "album_id",
+            "album_name",
+            "user_theme",
+            "model",
+            "rows",
+            "variants",
+            "steps",
+            "seed",
+            "same_seed",
+            "width",
+            "height",
+            "guidance_scale",
+            "scheduler",
+            "negative_prompt",
+            "loras",
+            "rating",
+            "is_public",
+            "status",
+            "total_items",
+            "completed_items",
+            "failed_items",
+            "error_message",
+            "message",
+            "created_at",
+            "started_at",
+            "completed_at",
+        ]
+        extra_kwargs = {
+            name: {"allow_null": True} for name in ("album_name", "user_theme", "negative_prompt")
+        }
+
+    def to_representation(self, run):
+        shown = super().to_representation(run)
+        if self.context["viewer"].is_admin:
+            return shown
+        if not run.album_is_public:
+            return shown | dict.fromkeys(self.TEXTS)
+        # the reason of a failure or of a wait may name folders and hosts
+        shown["error_message"] = FAILED_FOR_THE_PUBLIC if run.job.error else ""
+        if run.job.status != JobStatus.RUNNING:
+            shown["message"] = ""
+        return shown
+
+
+class RunItemSerializer(serializers.ModelSerializer):
+    status = serializers.SerializerMethodField()
+    error = serializers.CharField(allow_null=True)
+    name = serializers.CharField(allow_null=True)
+    seed = serializers.IntegerField(allow_null=True)
+    image_id = serializers.SerializerMethodField()
+
+    class Meta:
+        model = RunItem
+        fields = ["position", "variant", "name", "status", "tries", "error", "seed", "image_id"]
+
+    def get_status(self, item) -> str:
+        """An item that a cancelled or failed run never came to is cancelled; the ledger keeps it for a retry."""
+        run_is_over = not self.context["run"].job.is_active
+        return JobStatus.CANCELLED if run_is_over and item.status == JobStatus.QUEUED else item.status
+
+    def get_image_id(self, item) -> int | None:
+        return item.image_id if item.image_id in self.context["visible_images"] else None
+
+    def to_representation(self, item):
+        shown = super().to_representation(item)
+        if not self.context["tells_texts"] or (
+            item.image_id and item.image_id not in self.context["clear_images"]
+        ):
+            shown |= dict.fromkeys(("name", "error", "seed"))
+        elif item.error and not self.context["viewer"].is_admin:
+            shown["error"] = FAILED_FOR_THE_PUBLIC
+        return shown
+
+
+class RunRequestSerializer(serializers.Serializer):
+    """The body of an order. Types are checked here, limits by the service (one place for admin, API and commands)."""
+
+    album_name = serializers.CharField(max_length=200)
+    user_theme = serializers.CharField(max_length=500)
+    model = serializers.CharField(required=False, allow_blank=True)
+    rows = serializers.CharField(
+        required=False, allow_blank=True, source="row_selection", help_text="Such as 1,17-20."
+    )
+    variants = serializers.IntegerField(required=False, min_value=1, max_value=limits.MAX_VARIANTS)
+    steps = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=150)
+    seed = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=limits.MAX_SEED)
+    same_seed = serializers.BooleanField(required=False, source="is_same_seed")
+    width = serializers.IntegerField(required=False, allow_null=True, min_value=64, max_value=2048)
+    height = serializers.IntegerField(required=False, allow_null=True, min_value=64, max_value=2048)
+    guidance_scale = serializers.FloatField(required=False, allow_null=True, min_value=0, max_value=30)
+    scheduler = serializers.CharField(required=False, allow_blank=True)
+    negative_prompt = serializers.CharField(required=False, allow_blank=True, max_length=limits.MAX_PROMPT)
+    loras = LoraUseSerializer(many=True, required=False)
+    is_public = serializers.BooleanField(required=False)
+    rating = serializers.CharField(required=False, allow_blank=True)

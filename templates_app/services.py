@@ -1,0 +1,290 @@
+"""Templates and runs are made and changed here, for the admin, the API and the commands alike.
+
+Wrong input is a ``ValidationError`` that names the field, raised before anything is written.
+"""
+
+import logging
+import secrets
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from gallery.models import DiffusionModel, Lora
+from gallery.weights import find_model
+from imagineer.engine.schedulers import SCHEDULERS
+from imagineer.engine.types import ModelError
+from imagineer.jobs import runner
+from imagineer.jobs.models import Job, JobStatus
+from templates_app import limits
+from templates_app.csv_items import CsvError, check_rows
+from templates_app.models import BatchGenerationRun, BatchTemplate, BatchTemplateVersion, RunItem
+from templates_app.prompts import (
+    PromptError,
+    RowSelectionError,
+    check_prompt,
+    check_template,
+    item_name,
+    item_seed,
+    render_negative_prompt,
+    render_prompt,
+    select_rows,
+)
+
+logger = logging.getLogger(__name__)
+
+KIND = "generation"
+MAX_ITEMS = 10_000
+# What is drawn with when neither the order, nor the template, nor the model says.
+DEFAULTS = {"steps": 30, "guidance_scale": 7.5, "scheduler": "euler"}
+
+
+@transaction.atomic
+def save_template(
+    *, name: str, rows: list[dict], template: BatchTemplate | None = None, created_by=None, **content
+):
+    """Create a template, or give an existing one a new version if what it draws has changed.
+
+    :param rows: one object a picture, text by column name.
+    :param content: ``description`` and the other fields of a version.
+    :raises ValidationError: names each wrong field.
+    """
+    template = template or BatchTemplate(created_by=created_by)
+    template.name, template.description = name.strip(), content.pop("description", template.description)
+    try:
+        items = check_rows(rows)
+    except CsvError as error:
+        raise ValidationError({"csv_data": [str(error)]}) from error
+    version = BatchTemplateVersion(
+        template=template,
+        number=template.current.number + 1 if template.current_id else 1,
+        columns=list(items.columns),
+        rows=list(items.rows),
+        row_count=len(items.rows),
+        created_by=created_by,
+        **content,
+    )
+    try:
+        check_template(version.prompt_template, items.columns)
+    except PromptError as error:
+        raise ValidationError({"prompt_template": [str(error)]}) from error
+    version.lora_config = _checked_loras(version.lora_config, field="lora_config")
+    template.full_clean()
+    version.full_clean(exclude=["template", "lora_config", "columns", "rows"])
+    template.save()
+    if template.current_id and all(
+        getattr(template.current, field) == getattr(version, field) for field in version.CONTENT
+    ):
+        return template
+    version.template = template
+    version.save()
+    template.current = version
+    template.save(update_fields=["current", "updated_at"])
+    return template
+
+
+def start_run(
+    template: BatchTemplate,
+    *,
+    album_name: str,
+    user_theme: str,
+    model: str = "",
+    created_by=None,
+    inline: bool = False,
+    **options,
+) -> BatchGenerationRun:
+    """Order the pictures of a template's rows: the job, the run and its whole ledger in one transaction.
+
+    :param model: a model's name; empty takes the one that IMAGINEER_MODEL names.
+    :param inline: this process is going to draw it, so no worker is rung.
+    :param options: the other fields of a run, as given; None and "" mean "not said".
+    :raises ValidationError: names each wrong field; nothing is queued then.
+    """
+    version = template.current
+    if template.is_archived:
+        raise ValidationError(f"{template} is archived; bring it back before you draw from it.")
+    user_theme = user_theme.strip()
+    if not user_theme:
+        raise ValidationError(
+            {"user_theme": ["Write a theme, such as 'watercolour': it stands in every prompt."]}
+        )
+    run = _new_run(
+        album_name=album_name, user_theme=user_theme, model=model, template_version=version, **options
+    )
+    run.rating = run.rating or version.rating
+    try:
+        positions = select_rows(run.row_selection, version.row_count)
+    except RowSelectionError as error:
+        raise ValidationError({"rows": [str(error)]}) from error
+    drawn_with = _drawn_with(run, width=version.width, height=version.height)
+    try:
+        negative_prompt = render_negative_prompt(run.negative_prompt, version.negative_prompt)
+    except PromptError as error:
+        raise ValidationError({"negative_prompt": [str(error)]}) from error
+    items, problems = [], []
+    for position in positions:
+        row = version.rows[position - 1]
+        try:
+            prompt = check_prompt(
+                render_prompt(
+                    base_prompt=version.base_prompt,
+                    prompt_template=version.prompt_template,
+                    style_suffix=version.style_suffix,
+                    theme=user_theme,
+                    row=row,
+                )
+            )
+        except PromptError as error:
+            problems.append(f"Row {position}: {error}")
+            continue
+        items += [
+            RunItem(
+                position=position,
+                variant=variant,
+                name=item_name(row, version.columns),
+                prompt=prompt,
+                negative_prompt=negative_prompt,
+                seed=_seed(run, position, variant, version.row_count),
+                **drawn_with,
+            )
+            for variant in range(1, run.variants + 1)
+        ]
+    if problems:
+        raise ValidationError({"user_theme": problems[:10]})
+    run.loras = run.loras or version.lora_config
+    return _submit(run, items, created_by=created_by, inline=inline)
+
+
+def start_single(
+    prompt: str, *, album_name: str = "", model: str = "", created_by=None, inline: bool = False, **options
+) -> BatchGenerationRun:
+    """Order pictures of one prompt: a run without a template.
+
+    :raises ValidationError: names each wrong field; nothing is queued then.
+    """
+    try:
+        prompt = check_prompt(prompt)
+    except PromptError as error:
+        raise ValidationError({"prompt": [str(error)]}) from error
+    name = " ".join(prompt.split())[:80]
+    run = _new_run(album_name=album_name.strip() or name, user_theme="", model=model, **options)
+    drawn_with = _drawn_with(run)
+    items = [
+        RunItem(
+            position=1,
+            variant=variant,
+            name=item_name({"name": name}, ("name",)),
+            prompt=prompt,
+            negative_prompt=run.negative_prompt.strip(),
+            seed=_seed(run, 1, variant, 1),
+            **drawn_with,
+        )
+        for variant in range(1, run.variants + 1)
+    ]
+    return _submit(run, items, created_by=created_by, inline=inline)
+
+
+def retry_run(run: BatchGenerationRun) -> BatchGenerationRun:
+    """Queue a finished run again; it draws only what it lacks.
+
+    :raises imagineer.jobs.runner.JobConflict: it is not finished, or there is nothing left to draw.
+    """
+    runner.retry(run.job)
+    return BatchGenerationRun.objects.for_lists().get(pk=run.pk)
+
+
+def forgive_items(job: Job) -> None:
+    """What a person's retry does to the ledger, in the transaction that queues the job again."""
+    RunItem.objects.filter(run_id=job.pk).exclude(status=JobStatus.COMPLETED).update(
+        status=JobStatus.QUEUED, tries=0, strikes=0, is_alone=False, error=""
+    )
+
+
+def _new_run(*, album_name, user_theme, model, template_version=None, **options) -> BatchGenerationRun:
+    run = BatchGenerationRun(
+        album_name=album_name.strip(),
+        user_theme=user_theme,
+        model=_model(model),
+        template_version=template_version,
+        **{name: value for name, value in options.items() if value not in (None, "")},
+    )
+    if run.scheduler and run.scheduler not in SCHEDULERS:
+        raise ValidationError(
+            {"scheduler": [f"{run.scheduler!r} is not known; write one of {', '.join(SCHEDULERS)}."]}
+        )
+    run.loras = _checked_loras(run.loras, field="loras")
+    run.full_clean(exclude=["job", "album", "template_version", "loras"], validate_constraints=False)
+    return run
+
+
+def _model(name: str) -> DiffusionModel:
+    try:
+        model = find_model(name)
+    except ModelError as error:
+        # the sentence names a folder, and whoever orders may be a visitor
+        logger.warning("model cannot be used", extra={"fields": {"model": name or "default", "error": error}})
+        raise ValidationError(
+            {"model": ["This model cannot be used; `manage.py doctor` says why."]}
+        ) from error
+    if model is None:
+        known = (
+            ", ".join(DiffusionModel.objects.filter(is_enabled=True).values_list("name", flat=True))
+            or "none yet"
+        )
+        raise ValidationError({"model": [f"There is no model named {name!r}. Known: {known}."]})
+    return model
+
+
+def _checked_loras(loras, *, field: str) -> list[dict]:
+    """``[{"lora": name or id, "weight": 1.0}]`` with names that exist; the same LoRA twice is refused."""
+    if not isinstance(loras, list):
+        raise ValidationError({field: ['Write a list such as [{"lora": "ink", "weight": 0.8}].']})
+    checked = []
+    for entry in loras:
+        if not isinstance(entry, dict) or not {"lora"} <= set(entry) <= {"lora", "weight"}:
+            raise ValidationError(
+                {field: ['Each entry is an object such as {"lora": "ink", "weight": 0.8}.']}
+            )
+        key, weight = entry["lora"], entry.get("weight", 1.0)
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not -4 <= weight <= 4:
+            raise ValidationError({field: [f"The weight of {key} must be a number from -4 to 4."]})
+        enabled = Lora.objects.filter(is_enabled=True)
+        by_id = isinstance(key, int) and not isinstance(key, bool)
+        lora = (enabled.filter(pk=key) if by_id else enabled.filter(name=str(key))).first()
+        if lora is None:
+            raise ValidationError({field: [f"There is no LoRA {key!r} in the library."]})
+        if any(other["lora"] == lora.name for other in checked):
+            raise ValidationError({field: [f"{lora.name} is named twice."]})
+        checked.append({"lora": lora.name, "weight": float(weight)})
+    return checked
+
+
+def _drawn_with(run: BatchGenerationRun, **of_template) -> dict:
+    """What an item is drawn with: the order's word, else the template's, else the model's, else ours."""
+    of_model = run.model.defaults
+    native = {"width": run.model.native_width or 512, "height": run.model.native_height or 512}
+
+    def settle(name, last):
+        given = (getattr(run, name), of_template.get(name), of_model.get(name))
+        return next((value for value in given if value not in (None, "")), last)
+
+    return {name: settle(name, last) for name, last in (native | DEFAULTS).items()}
+
+
+def _seed(run: BatchGenerationRun, position: int, variant: int, row_count: int) -> int:
+    if run.seed is None:
+        return secrets.randbelow(limits.MAX_SEED + 1)
+    return item_seed(
+        run.seed, position=position, variant=variant, row_count=row_count, same_seed=run.is_same_seed
+    )
+
+
+@transaction.atomic
+def _submit(run: BatchGenerationRun, items: list[RunItem], *, created_by, inline: bool) -> BatchGenerationRun:
+    if len(items) > MAX_ITEMS:
+        raise ValidationError(f"A run may draw {MAX_ITEMS:,} pictures; this one asks for {len(items):,}.")
+    run.job = runner.submit(kind=KIND, total=len(items), created_by=created_by, inline=inline)
+    run.save(force_insert=True)
+    for item in items:
+        item.run = run
+    RunItem.objects.bulk_create(items, batch_size=500)
+    return run

@@ -1,0 +1,15 @@
+from django.urls import path
+from rest_framework.routers import SimpleRouter
+
+from templates_app import views
+from templates_app.api import RunViewSet, TemplateViewSet
+
+page_patterns = [
+    path("runs/<int:pk>", views.run_page, name="run"),
+    path("runs/<int:pk>/progress", views.run_progress, name="run-progress"),
+]
+
+router = SimpleRouter(trailing_slash=False)
+router.register("batch-templates", TemplateViewSet, "template")
+router.register("runs", RunViewSet, "run")
+api_patterns = router.urls

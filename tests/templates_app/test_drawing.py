@@ -1,0 +1,332 @@
+"""A run from its ledger to its album, with the real network on a tiny model."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+
+import pytest
+import torch
+from django.core.files.storage import default_storage
+from PIL import Image as Pillow
+
+from gallery.models import Album, DiffusionModel, Image, Rating, SourceType
+from gallery.orphans import find_orphans
+from imagineer.engine import warm
+from imagineer.engine.pipeline import DiffusionEngine
+from imagineer.jobs import runner
+from imagineer.jobs.models import Job, JobStatus
+from imagineer.jobs.progress import LeaseLost, Progress
+from templates_app import drawing, services
+from templates_app.models import BatchGenerationRun, RunItem
+from tests.factories import make_template, start_run
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def draw(run) -> BatchGenerationRun:
+    runner.run_inline(run.job)
+    return again(run)
+
+
+def again(run) -> BatchGenerationRun:
+    return BatchGenerationRun.objects.for_lists().get(pk=run.pk)
+
+
+def assert_whole(run):
+    """One picture for each item, in row order, each with its file, and no file without a row."""
+    items = list(run.items.select_related("image"))
+    assert [item.status for item in items] == [JobStatus.COMPLETED] * len(items)
+    assert Image.objects.filter(source_id=run.pk).count() == len(items)
+    in_album = Image.objects.in_album_order(run.album)
+    assert [image.pk for image in in_album] == [item.image_id for item in items]
+    assert run.album.image_count == len(items)
+    for item in items:
+        with default_storage.open(item.image.file.name) as file:
+            assert len(file.read()) == item.image.file_size
+    findings = find_orphans()
+    assert not findings.without_file
+    assert (run.job.status, run.job.done, run.job.failed) == (JobStatus.COMPLETED, len(items), 0)
+
+
+def test_a_run_becomes_a_public_album_in_row_order(tiny):
+    run = draw(start_run())
+    assert_whole(run)
+    album = run.album
+    assert (album.name, album.source_type, album.source_id) == ("Skies", SourceType.BATCH_GENERATION, run.pk)
+    assert album.is_public
+    assert album.cover == run.items.get(position=1).image
+    image = run.items.get(position=1).image
+    assert image.is_public
+    assert image.filename == "The_Sun.png"
+    assert image.prompt == run.items.get(position=1).prompt
+    assert image.model == run.model
+
+
+def test_each_picture_carries_its_recipe_and_nothing_of_the_run(tiny):
+    run = draw(start_run())
+    item = run.items.select_related("image").get(position=2)
+    with default_storage.open(item.image.file.name) as file:
+        chunks = Pillow.open(file).text
+    assert item.prompt in chunks["parameters"]
+    recipe = json.loads(chunks["imagineer"])
+    assert recipe["seed"] == item.seed
+    assert (recipe["asked_width"], recipe["asked_height"]) == (64, 96)
+    assert not {"run", "run_id", "id", "created_at", "date"} & set(recipe)
+
+
+def test_the_same_order_gives_the_same_bytes_again(tiny):
+    template = make_template()
+    first, second = draw(start_run(template)), draw(start_run(template))
+
+    def hashes(run):
+        return list(run.items.order_by("position").values_list("image__sha256", flat=True))
+
+    assert hashes(first) == hashes(second)
+    assert len(set(hashes(first))) == 3
+    assert first.album_id != second.album_id, "every run has an album of its own"
+    assert Image.objects.count() == 6, "a generated item always has an image of its own"
+
+
+def test_a_private_run_makes_a_private_album(tiny):
+    run = draw(start_run(is_public=False))
+    assert not run.album.is_public
+    assert not Image.objects.filter(is_public=True).exists()
+
+
+def test_what_a_curator_declares_is_the_rating_of_every_picture(tiny):
+    run = draw(start_run(rating=Rating.SUGGESTIVE))
+    assert set(Image.objects.values_list("rating", flat=True)) == {Rating.SUGGESTIVE}
+    assert_whole(run)
+
+
+def test_the_output_of_an_unknown_model_is_unrated(tiny):
+    draw(start_run())
+    assert set(Image.objects.values_list("rating", flat=True)) == {Rating.UNRATED}
+
+
+def test_a_run_draws_only_what_it_lacks(tiny):
+    run = draw(start_run())
+    kept = run.items.get(position=1).image_id
+    lost = run.items.get(position=2)
+    RunItem.objects.filter(pk=lost.pk).update(status=JobStatus.FAILED, image=None, error="for the test")
+    Job.objects.filter(pk=run.pk).update(done=2, failed=1)
+    Image.objects.filter(pk=lost.image_id).delete()
+    run = draw(services.retry_run(again(run)))
+    assert run.items.get(position=1).image_id == kept
+    assert run.job.status == JobStatus.COMPLETED
+    assert run.items.filter(status=JobStatus.COMPLETED).count() == 3
+
+
+def test_a_missing_model_fails_the_run_with_what_to_do(tiny, tmp_path, settings):
+    gone = tmp_path / "gone"
+    shutil.copytree(tiny, gone)
+    settings.MODEL = str(gone)
+    run = start_run()
+    shutil.rmtree(gone)
+    run = draw(run)
+    assert run.job.status == JobStatus.FAILED
+    assert "no model folder" in run.job.error
+    assert not Album.objects.exists()
+
+
+def test_a_broken_model_fails_the_run_and_a_retry_after_mending_draws_it(tiny, tmp_path, settings):
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny, broken)
+    settings.MODEL = str(broken)
+    run = start_run()
+    weights = broken / "unet" / "diffusion_pytorch_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:1000])
+    run = draw(run)
+    assert run.job.status == JobStatus.FAILED
+    assert run.model.name in run.job.error
+    weights.write_bytes(whole)
+    assert_whole(draw(services.retry_run(run)))
+
+
+def test_cancelled_in_the_middle_it_keeps_what_is_done_and_a_retry_makes_the_rest(tiny):
+    run = start_run(steps=30)
+    with at_pass(3, lambda: runner.request_cancel(run.job)), slowly():
+        run = draw(run)
+    assert run.job.status == JobStatus.CANCELLED
+    assert not run.items.filter(status=JobStatus.RUNNING).exists()
+    run = draw(services.retry_run(run))
+    assert_whole(run)
+
+
+def test_a_stopping_worker_puts_everything_back_without_blame(tiny):
+    run = start_run(steps=30)
+
+    with at_pass(3, ask_to_stop):
+        run = draw(run)
+    assert run.job.status == JobStatus.QUEUED
+    assert run.job.crashes == 0
+    assert set(run.items.values_list("status", "strikes", "is_alone")) == {(JobStatus.QUEUED, 0, False)}
+    Job.objects.update(not_before=None)
+    assert_whole(draw(run))
+
+
+def test_an_item_that_fails_three_times_fails_alone(tiny):
+    run = start_run()
+    bad = run.items.get(position=2)
+    RunItem.objects.filter(pk=bad.pk).update(scheduler="magic")
+    run = draw(run)
+    bad.refresh_from_db()
+    assert (bad.status, bad.tries) == (JobStatus.FAILED, 3)
+    assert "magic" in bad.error
+    assert (run.job.status, run.job.done, run.job.failed) == (JobStatus.COMPLETED, 2, 1)
+    RunItem.objects.filter(pk=bad.pk).update(scheduler="euler")
+    assert_whole(draw(services.retry_run(run)))
+
+
+def test_an_error_in_a_batch_blames_nobody_and_each_is_tried_alone(tiny):
+    run = start_run()
+
+    def refuse_company(sample):
+        if sample.shape[0] > 2:  # guidance doubles one picture
+            raise ValueError("not together")
+
+    with at_each_pass(refuse_company):
+        run = draw(run)
+    assert set(run.items.values_list("is_alone", "tries")) == {(True, 0)}
+    assert_whole(run)
+
+
+def test_items_that_a_dead_worker_left_are_drawn_alone_and_only_a_death_alone_is_a_strike(tiny):
+    run = start_run()
+    run.items.filter(position=1).update(status=JobStatus.RUNNING)
+    run.items.filter(position=2).update(status=JobStatus.RUNNING, is_alone=True, strikes=1)
+    run.items.filter(position=3).update(status=JobStatus.RUNNING, is_alone=True, strikes=2)
+    run = draw(run)
+    in_company, alone, poison = run.items.all()
+    assert (in_company.status, in_company.strikes, in_company.is_alone) == (JobStatus.COMPLETED, 0, True)
+    assert (alone.status, alone.strikes) == (JobStatus.COMPLETED, 2)
+    assert (poison.status, poison.strikes) == (JobStatus.FAILED, 3)
+    assert "died 3 times" in poison.error
+    assert (run.job.done, run.job.failed) == (2, 1)
+
+
+def test_a_full_disk_makes_the_run_wait_and_leaves_nothing_half_written(tiny, small_disk):
+    run = start_run()
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="No space left"):
+        filler.write_bytes(b"x" * 2**21)
+    run = draw(run)
+    assert run.job.status == JobStatus.QUEUED
+    assert run.job.not_before is not None
+    assert not run.items.filter(status=JobStatus.RUNNING).exists()
+    assert not Image.objects.exists()
+    assert [path for path in small_disk.rglob("*") if path.is_file()] == [filler]
+    filler.unlink()
+    Job.objects.update(not_before=None)
+    assert_whole(draw(run))
+
+
+def test_a_worker_that_lost_its_lease_writes_doubles_and_deletes_nothing(tiny):
+    """The loser has drawn the same picture under the same file name as the winner."""
+    run = start_run()
+    loser = runner.claim("gpu")
+    loser_progress = Progress(loser)
+    item = run.items.get(position=1)
+    with DiffusionEngine(tiny, device="cpu", threads=1) as engine:
+        late = drawing.Drawing(again(run), loser_progress, engine, ())
+        [picture] = engine.draw([late._request(item)])
+        Job.objects.filter(pk=loser.pk).requeue(now=loser.started_at)
+        winner = draw(again(run))
+        assert_whole(winner)
+        with pytest.raises(LeaseLost):
+            late._save(item, picture)
+        with pytest.raises(LeaseLost):
+            late._release()
+    assert_whole(again(run))
+
+
+def test_a_lora_that_is_gone_fails_the_run_with_its_name(tiny):
+    run = start_run()
+    BatchGenerationRun.objects.update(loras=[{"lora": "ink", "weight": 1.0}])
+    run = draw(run)
+    assert run.job.status == JobStatus.FAILED
+    assert "ink" in run.job.error
+
+
+def test_the_model_stays_warm_between_runs(tiny):
+    draw(start_run())
+    engine = warm._engine
+    draw(start_run(make_template(name="Another")))
+    assert warm._engine is engine
+
+
+def test_a_picture_larger_than_the_model_draws_is_scaled_and_both_sizes_are_recorded(db):
+    """The starter model is asked for a playing card."""
+    run = draw(start_run(width=512, height=720, row_selection="1", steps=2))
+    assert_whole(run)
+    image = run.items.get().image
+    recipe = image.generation_params
+    assert (recipe["asked_width"], recipe["asked_height"]) == (512, 720)
+    assert (recipe["width"], recipe["height"]) == (image.width, image.height)
+    assert max(image.width, image.height) <= 192
+    assert abs(image.width / image.height - 512 / 720) < 0.05
+    assert image.rating == Rating.SAFE, "the starter's output is declared safe"
+    assert DiffusionModel.objects.get().name == "starter"
+
+
+# ---- Ways to make the real thing misbehave
+
+
+@contextmanager
+def at_each_pass(call):
+    """Call back with the sample at each pass through any UNet of this process."""
+    from diffusers import UNet2DConditionModel
+
+    def hook(module, args):
+        if isinstance(module, UNet2DConditionModel):
+            call(args[0])
+
+    handle = torch.nn.modules.module.register_module_forward_pre_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def ask_to_stop():
+    """As a service manager does."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def slowly():
+    """Each pass takes a moment, so that a beat comes between two of them."""
+    with at_each_pass(lambda _sample: time.sleep(0.2)):
+        yield
+
+
+@contextmanager
+def at_pass(number: int, act):
+    """Act once, at this pass through the UNet."""
+    passes = iter(range(1, 10**6))
+
+    def count(_sample):
+        if next(passes) == number:
+            act()
+
+    with at_each_pass(count):
+        yield
+
+
+@pytest.fixture
+def small_disk(settings, tmp_path):
+    """The library on a file system of 1 MiB of its own."""
+    media = tmp_path / "media"
+    media.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", media], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small disk needs root")
+    yield media
+    subprocess.run(["umount", media], check=True)
