@@ -62,7 +62,7 @@ class PresenceFilter(admin.SimpleListFilter):
 
 
 class ImageForm(forms.ModelForm):
-    rating = forms.ChoiceField(choices=Rating.choices)
+    person_rating = forms.ChoiceField(label="Rating", choices=Rating.choices)
     is_trashed = forms.BooleanField(label="In the trash", required=False)
 
     class Meta:
@@ -72,7 +72,7 @@ class ImageForm(forms.ModelForm):
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
         self.initial |= {
-            "rating": self.instance.rating,
+            "person_rating": self.instance.rating,
             "is_trashed": self.instance.trashed_at is not None,
         }
 
@@ -105,7 +105,10 @@ class ImageAdmin(ThumbnailAdmin):
         "model", "generation_params", "created_by", "created_at",
     ]  # fmt: skip
     fieldsets = [
-        (None, {"fields": ["picture", "filename", "rating", "rating_source", "is_public", "is_trashed"]}),
+        (
+            None,
+            {"fields": ["picture", "filename", "person_rating", "rating_source", "is_public", "is_trashed"]},
+        ),
         ("Recipe", {"fields": ["prompt", "negative_prompt", "model", "generation_params"]}),
         (
             "File",
@@ -142,11 +145,11 @@ class ImageAdmin(ThumbnailAdmin):
         return False
 
     def save_model(self, request, obj, form, change):
-        obj.save(update_fields=form.Meta.fields)
-        if "rating" in form.changed_data:
+        obj.save(update_fields=ImageForm.Meta.fields)
+        if "person_rating" in form.changed_data:
             rate_images(
                 Image.objects.filter(pk=obj.pk),
-                rating=form.cleaned_data["rating"],
+                rating=form.cleaned_data["person_rating"],
                 source=RatingSource.PERSON,
             )
         if "is_trashed" in form.changed_data:

@@ -64,8 +64,8 @@ class ImageFilter(filters.FilterSet):
         return Viewer.from_request(self.request)
 
     def of_album(self, images, name, value):
-        album = Album.objects.visible_to(self.viewer).filter(pk=value).first()
-        return images.in_album_order(album) if album else images.none()
+        images = images.in_album_order(value)
+        return images if Album.objects.visible_to(self.viewer).filter(pk=value).exists() else images.none()
 
     def of_run(self, images, name, value):
         return images.filter(source_type=SourceType.BATCH_GENERATION, source_id=value)
@@ -87,18 +87,19 @@ class ImageList(GatedView):
     filterset_class = ImageFilter
     plural = "images"
 
-    @property
-    def pagination_class(self):
-        in_album = getattr(self, "request", None) and self.request.query_params.get("album")
-        return AlbumOrderPagination if in_album else NewestFirstPagination
+    pagination_class = NewestFirstPagination
 
     def get_queryset(self):
         return Image.objects.listed_for(self.viewer).for_api()
 
     @extend_schema(operation_id="images_list", responses=ImageSerializer(many=True))
     def get(self, request):
-        rows = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
-        return self.get_paginated_response(self.get_serializer(rows, many=True).data)
+        images = self.filter_queryset(self.get_queryset())
+        if "position" in images.query.annotations:
+            self.pagination_class = AlbumOrderPagination
+        return self.get_paginated_response(
+            self.get_serializer(self.paginate_queryset(images), many=True).data
+        )
 
 
 class GatedImageView(GatedView):

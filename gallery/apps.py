@@ -4,3 +4,11 @@ from django.apps import AppConfig
 class GalleryConfig(AppConfig):
     name = "gallery"
     verbose_name = "Library"
+
+    def ready(self):
+        from gallery.orphans import sweep_part
+        from imagineer.jobs.reaper import on_tick
+
+        @on_tick
+        def sweep_orphans() -> int:
+            return len(sweep_part().without_row)

@@ -106,7 +106,9 @@ def prepare_image(source: bytes | BinaryIO, *, pillow: Pillow.Image | None = Non
     data = read_limited(source)
     extension, mime_type, (width, height) = read_header(data)
     if pillow is None:
-        picture = decode(data)
+        picture, is_lying = decode(data)
+        if is_lying:
+            width, height = height, width
     elif pillow.size == (width, height):
         picture = renditions.flatten_mode(pillow, None)
     else:
@@ -179,14 +181,12 @@ def read_limited(source: bytes | BinaryIO) -> bytes:
 
 
 def read_header(data: bytes) -> tuple[str, str, tuple[int, int]]:
-    """File extension, MIME type and upright size in pixels, from the header alone."""
+    """File extension, MIME type and size in pixels as stored, from the header alone."""
     try:
         with Pillow.open(io.BytesIO(data), formats=renditions.DECODERS) as header:
             width, height = header.size
             if width * height <= MAX_PIXELS:
-                extension, mime_type = FORMATS[header.format]
-                turned = renditions.orientation_of(header) >= 5
-                return extension, mime_type, (height, width) if turned else (width, height)
+                return *FORMATS[header.format], (width, height)
     except Pillow.DecompressionBombError:
         width = height = None
     except Exception as error:  # Pillow raises a dozen kinds at broken files, and new ones with every release
@@ -197,7 +197,7 @@ def read_header(data: bytes) -> tuple[str, str, tuple[int, int]]:
     )
 
 
-def decode(data: bytes) -> Pillow.Image:
+def decode(data: bytes) -> tuple[Pillow.Image, bool]:
     try:
         return renditions.decode(data, side=renditions.LARGE.side)
     except MemoryError:
@@ -227,10 +227,10 @@ def clean_filename(name: str, prepared: PreparedImage) -> str:
     name = unicodedata.normalize("NFC", clean_text(name))
     name = re.split(r"[/\\]", name)[-1]
     name = "".join(sign for sign in name if unicodedata.category(sign)[0] not in "CZ" or sign == " ")
-    stem, dot, ending = name.strip(" .").rpartition(".")
+    stem, dot, ending = name.strip().rpartition(".")
     if not dot or not re.fullmatch(r"[A-Za-z0-9]{1,5}", ending):
-        stem = name.strip(" .")
-    return f"{stem[:200].strip(' .') or prepared.sha256[:16]}.{extension}"
+        stem = name
+    return f"{stem.strip(' .')[:200] or prepared.sha256[:16]}.{extension}"
 
 
 def clean_text(text: str) -> str:

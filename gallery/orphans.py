@@ -74,9 +74,10 @@ def sweep(shards: Iterable[str] = SHARDS, *, older_than: timedelta = OLD) -> Fin
     return findings
 
 
-def sweep_part() -> Findings:
-    """The part of the sweep that this minute is for; for the tick."""
-    minute = int(timezone.now().timestamp() // 60)
+def sweep_part(minute: int | None = None) -> Findings:
+    """The part of the sweep that this minute (since 1970) is for; for the tick."""
+    if minute is None:
+        minute = int(timezone.now().timestamp() // 60)
     return sweep([shard for shard in SHARDS if int(shard, 16) % PARTS == minute % PARTS])
 
 

@@ -29,7 +29,7 @@ class ImageQuerySet(models.QuerySet):
         return self if viewer.sees_restricted else self.unrestricted()
 
     def in_album_order(self, album):
-        """The pictures of an album, in order, each with its ``position`` and the id of its ``place``."""
+        """The pictures of an album (or of its id), in order, each with its ``position`` and the id of its ``place``."""
         return (
             self.filter(places__album=album)
             .annotate(position=F("places__position"), place_id=F("places__id"))
@@ -65,7 +65,7 @@ class AlbumQuerySet(models.QuerySet):
             .annotate(number=Count("pk"))
             .values("number")
         )
-        return self.annotate(shown_count=Coalesce(Subquery(shown, output_field=IntegerField()), Value(0)))
+        return albums.annotate(shown_count=Coalesce(Subquery(shown, output_field=IntegerField()), Value(0)))
 
 
 class LabelQuerySet(models.QuerySet):

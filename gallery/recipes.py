@@ -27,8 +27,8 @@ NUMBERS = {
 
 
 def describe_recipe(image: Image) -> list[Line]:
-    """Lines of what is known; the parameters may come from anywhere, so nothing is taken to be of its type."""
-    parameters = image.generation_params if isinstance(image.generation_params, dict) else {}
+    """Lines of what is known; the parameters may come from other programs, so no value is taken to be of its type."""
+    parameters = image.generation_params
     lines = []
     if image.prompt:
         lines.append(Line("Prompt", image.prompt, is_prose=True))

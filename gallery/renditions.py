@@ -44,8 +44,9 @@ def size_in(spec: Spec, width: int, height: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def decode(data: bytes, *, side: int) -> Pillow.Image:
-    """The first frame, upright, in sRGB, as RGB or RGBA and at least ``side`` pixels long where the file has them.
+def decode(data: bytes, *, side: int) -> tuple[Pillow.Image, bool]:
+    """The first frame, upright, in sRGB, as RGB or RGBA and fitting a square of ``side`` pixels; and whether it lay
+    on its side.
 
     Whole files are read, so a truncated one raises; big JPEGs are decoded at a fraction of their size.
 
@@ -57,22 +58,22 @@ def decode(data: bytes, *, side: int) -> Pillow.Image:
     profile = picture.info.get("icc_profile")
     orientation = orientation_of(picture)
     picture = flatten_mode(reduce_to(picture, side), profile)
-    # exif_transpose() would parse the metadata again and carry it on
-    for step in TURNS.get(orientation, ()):
-        picture = picture.transpose(step)
+    if orientation in TURNS:  # exif_transpose() would parse the metadata again and carry it on
+        picture = picture.transpose(TURNS[orientation])
     picture.info = {}
-    return picture
+    return picture, orientation >= LYING
 
 
 TURNS = {
-    2: [Pillow.Transpose.FLIP_LEFT_RIGHT],
-    3: [Pillow.Transpose.ROTATE_180],
-    4: [Pillow.Transpose.FLIP_TOP_BOTTOM],
-    5: [Pillow.Transpose.TRANSPOSE],
-    6: [Pillow.Transpose.ROTATE_270],
-    7: [Pillow.Transpose.TRANSVERSE],
-    8: [Pillow.Transpose.ROTATE_90],
+    2: Pillow.Transpose.FLIP_LEFT_RIGHT,
+    3: Pillow.Transpose.ROTATE_180,
+    4: Pillow.Transpose.FLIP_TOP_BOTTOM,
+    5: Pillow.Transpose.TRANSPOSE,
+    6: Pillow.Transpose.ROTATE_270,
+    7: Pillow.Transpose.TRANSVERSE,
+    8: Pillow.Transpose.ROTATE_90,
 }
+LYING = 5  # this orientation and those after it exchange width and height
 EXIF_ORIENTATION = 0x0112
 
 
@@ -151,10 +152,10 @@ def rebuild(image, specs=AT_INGEST) -> None:
     with image.file.storage.open(image.file.name) as file:
         data = file.read()
     if FULL in specs:
-        store(image.sha256, {FULL: render(decode(data, side=FULL.side), FULL)})
+        store(image.sha256, {FULL: render(decode(data, side=FULL.side)[0], FULL)})
     if set(specs) - {FULL}:
         # the same steps as at ingest, so that the bytes are the same too
-        made = render_all(decode(data, side=LARGE.side))
+        made = render_all(decode(data, side=LARGE.side)[0])
         store(image.sha256, {spec: data for spec, data in made.items() if spec in specs})
 
 

@@ -7,11 +7,13 @@ Order of locks, so that two of them never wait for each other: album, then pictu
 from collections.abc import Iterable, Sequence
 
 from django.db import connection, transaction
-from django.db.models import BigIntegerField, Case, Count, Exists, F, Max, OuterRef, Subquery, When
+from django.db.models import BigIntegerField, Case, Count, Exists, F, Max, OuterRef, Q, Subquery, When
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from gallery.models import Album, AlbumImage, Image, SourceType
+
+IN_PUBLIC_ALBUM = Exists(AlbumImage.objects.filter(image=OuterRef("pk"), album__is_public=True))
 
 
 def create_album(
@@ -175,9 +177,17 @@ def settle_images(ids) -> None:
     """
     images = Image.objects.filter(pk__in=ids)
     lock_all(images)
-    in_public_album = Exists(AlbumImage.objects.filter(image=OuterRef("pk"), album__is_public=True))
-    images.filter(~in_public_album, is_public=True).update(is_public=False)
-    images.filter(in_public_album, is_public=False).present().update(is_public=True)
+    images.filter(~IN_PUBLIC_ALBUM, is_public=True).update(is_public=False)
+    images.filter(IN_PUBLIC_ALBUM, is_public=False).present().update(is_public=True)
+
+
+def find_wrong_publicity():
+    """Pictures whose ``is_public`` is not true of them; there are none unless somebody wrote past these services."""
+    is_right = Q(is_public=True) & IN_PUBLIC_ALBUM
+    is_right |= Q(is_public=False) & (
+        ~IN_PUBLIC_ALBUM | Q(trashed_at__isnull=False) | Q(retracted_at__isnull=False)
+    )
+    return Image.objects.exclude(is_right)
 
 
 def settle_albums(albums) -> None:

@@ -28,4 +28,4 @@ class Health(APIView):
     )
     def get(self, request):
         health = describe_health()
-        return Response(health, status=503 if health["status"] == "down" else 200)
+        return Response(health, status=503 if health["status"] == "unavailable" else 200)

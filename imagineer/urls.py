@@ -8,11 +8,10 @@ import templates_app.urls as templates_app
 from imagineer import errors
 from imagineer.accounts.api import WhoAmI
 from imagineer.accounts.views import demo_sign_in
-
-# HEALTH from imagineer.health import Health
+from imagineer.health import Health
 
 api_patterns = [
-    # HEALTH    path("health", Health.as_view(), name="health"),
+    path("health", Health.as_view(), name="health"),
     path("auth/me", WhoAmI.as_view(), name="auth-me"),
     path("schema", SpectacularJSONAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),

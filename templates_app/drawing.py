@@ -61,6 +61,7 @@ def draw_run(job: Job, progress: Progress) -> None:
         )
     progress.hold_device(engine.device, model=run.model.name)
     Drawing(run, progress, engine, tuple(loras)).run_to_end()
+    progress.checkpoint("")
 
 
 def settle_interrupted(run: BatchGenerationRun, progress: Progress) -> None:

@@ -243,7 +243,7 @@ def _postgres_url(name: str) -> str:
 
 
 def _migrate(site: Site) -> None:
-    result = site.manage("migrate", "--run-syncdb", "--verbosity=0")
+    result = site.manage("migrate", "--verbosity=0")
     assert result.returncode == 0, result.stderr
 
 

@@ -2,13 +2,14 @@
 
 import os
 import tempfile
+from pathlib import Path
 
 os.environ["DJANGO_DEBUG"] = "0"
 os.environ["DJANGO_SECRET_KEY"] = (
     "a key for the tests, which protects nothing and is long enough for the checks"
 )
 os.environ["IMAGINEER_DATA_DIR"] = tempfile.mkdtemp(prefix="imagineer-tests-")
-os.mkdir(f"{os.environ['IMAGINEER_DATA_DIR']}/static")
+Path(os.environ["IMAGINEER_DATA_DIR"], "static").mkdir()
 os.environ["IMAGINEER_ADMIN_EMAILS"] = "ada@example.org,grace@example.org"
 os.environ.setdefault("IMAGINEER_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")

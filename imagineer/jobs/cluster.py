@@ -134,7 +134,6 @@ class Every(threading.Thread):
                 self.action()
             except Exception as error:  # noqa: BLE001  as a rule the database is away, and comes back
                 logger.warning("%s failed, trying again: %s", self.name, error)
-                connection.close()
         connection.close()
 
     def stop(self) -> None:
@@ -209,7 +208,7 @@ def _supervise(sentinel, stop: StopFlag) -> bool:
         now = time.monotonic()
         if stop.is_set() and deadline is None:
             deadline = now + DRAIN_TIME
-            os.kill(sentinel.pid, signal.SIGTERM)
+            sentinel.terminate()
         if deadline is not None:
             if now > deadline:
                 logger.warning("some work did not reach a checkpoint in %d seconds and is killed", DRAIN_TIME)

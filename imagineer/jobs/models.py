@@ -92,7 +92,7 @@ class JobQuerySet(models.QuerySet):
         return self.queued().due(now).filter(queue=queue).order_by("-priority", "pk")
 
     def expired(self, now: datetime):
-        return self.running().filter(lease_until__lte=now)
+        return self.running().filter(lease_until__lte=now).order_by("lease_until")
 
     def held(self, job_id: int, epoch: int):
         """The job while this claim of it is the valid one. Every write of a worker goes through this fence."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, close_old_connections, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -165,6 +165,10 @@ class Beat(threading.Thread):
         self._written_at = time.monotonic()
         self._shown = progress.shown()
 
+    def start(self) -> None:
+        self._watch()  # a body may hang before this thread has its first turn
+        super().start()
+
     def run(self) -> None:
         current_job.set(str(self.progress.job.pk))
         try:
@@ -175,7 +179,7 @@ class Beat(threading.Thread):
                 except DatabaseError as error:
                     # Away or locked: the lease has room for it, and an outcome is written only under the fence.
                     logger.warning("beat failed, trying again: %s", error)
-                    connection.close()
+                    close_old_connections()
         finally:
             connection.close()
 

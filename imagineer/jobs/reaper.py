@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, close_old_connections
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -37,7 +37,7 @@ def tick() -> dict[str, int]:
                 report[name] = count
         except DatabaseError as error:
             logger.warning("tick: %s did not get through: %s", name, error)
-            connection.close()
+            close_old_connections()
         except Exception:
             logger.exception("tick: %s failed", name)
     if report:

@@ -165,13 +165,14 @@ def answer_doorbell(queue: str, _job_id: int) -> None:
 
 def run_jobs(queue: str) -> None:
     """Take and run the best job of the queue again and again, until none is left."""
+    _refuse_inside_a_transaction()
     while not drain.is_wanted:
         close_old_connections()
         try:
             job = claim(queue)
         except DatabaseError as error:
             logger.warning("could not look for work, the next tick rings again: %s", error)
-            connection.close()
+            close_old_connections()
             return
         if job is None:
             return
@@ -183,6 +184,7 @@ def run_inline(job: Job) -> Job:
 
     :raises JobConflict: it runs elsewhere, or has ended.
     """
+    _refuse_inside_a_transaction()
     worker = workers.register_worker() if workers.my_id() is None else None
     try:
         job.refresh_from_db()
@@ -197,6 +199,14 @@ def run_inline(job: Job) -> Job:
             workers.unregister_worker()
     job.refresh_from_db()
     return job
+
+
+def _refuse_inside_a_transaction() -> None:
+    if connection.in_atomic_block:
+        raise RuntimeError(
+            "Work cannot run inside a transaction: it would stay open across all of it, and nobody could see "
+            "the lease. In a test, mark it django_db(transaction=True)."
+        )
 
 
 @contextmanager
@@ -233,11 +243,6 @@ class Outcome:
 
 def run_claimed(job: Job) -> None:
     """Run a job that this process holds, and write down how it ended."""
-    if connection.in_atomic_block:
-        raise RuntimeError(
-            "Work cannot run inside a transaction: it would stay open across all of it, and nobody could see "
-            "the lease. In a test, mark it django_db(transaction=True)."
-        )
     token = current_job.set(str(job.pk))
     progress = Progress(job)
     beat = Beat(progress)
@@ -311,7 +316,7 @@ def _record(progress: Progress, outcome: Outcome | None) -> None:
             return
         except DatabaseError as error:
             logger.warning("could not write the outcome, trying again: %s", error)
-            connection.close()
+            close_old_connections()
             if drain.is_wanted:
                 return
             progress.tick()

@@ -14,7 +14,7 @@ def draw(number: int = 1, *, size=(96, 128), mode="RGB") -> Pillow.Image:
     pen = ImageDraw.Draw(picture)
     for step in range(0, max(size), 8):
         pen.line((step, 0, size[0] - step, size[1]), fill=(255, (step * number * 7) % 256, (step * 3) % 256))
-    pen.ellipse((10 + number % 30, 20, size[0] - 10, size[1] - 20), outline=(0, 0, 0), width=3)
+    pen.ellipse((size[0] // 9, size[1] // 6, size[0] // 9 * 8, size[1] // 6 * 5), outline=(0, 0, 0), width=3)
     pen.text((5, 5), str(number), fill=(255, 255, 255))
     return picture.convert(mode)
 

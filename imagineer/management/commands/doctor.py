@@ -11,6 +11,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from gallery.orphans import find_orphans
+from gallery.services import find_wrong_publicity
 from gallery.weights import find_model, model_path
 from imagineer.engine.model_folder import read_model
 from imagineer.engine.types import ModelError
@@ -55,11 +56,11 @@ class Command(BaseCommand):
             return
         yield "database", f"{len(waiting)} migrations wait; run `manage.py migrate`." if waiting else ""
         yield "files", self._files()
-        yield "model", self._model()
         if waiting:
             return
+        yield "model", self._model()
         health = describe_health()
-        yield "workers", "" if health["status"] == "ok" else str(health.get("message") or health["workers"])
+        yield "workers", " ".join(health["problems"])
         yield (
             "publicity",
             f"{wrong} pictures are marked public and are not, or the other way round; save their albums again."
@@ -67,7 +68,13 @@ class Command(BaseCommand):
             else "",
         )
         orphans = find_orphans()
-        yield "orphans", f"{orphans}; run `manage.py find_orphans --fix`." if orphans else ""
+        yield (
+            "orphans",
+            f"{len(orphans.without_row)} files have no row and {len(orphans.without_file)} rows no file; "
+            "`manage.py find_orphans` names them."
+            if orphans.without_row or orphans.without_file
+            else "",
+        )
 
     def _files(self) -> str:
         try:

@@ -1,0 +1,145 @@
+"""The denoising network, trained on cached latents with the frozen text encoder's reading of ever new prompts."""
+
+import copy
+import random
+from pathlib import Path
+
+import torch
+from diffusers import (
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from .captions import caption
+from .dataset import BUCKETS, read_specs
+from .text_encoder import WIDTH
+from .tokenizer import LENGTH
+from .training import Budget, Run, initialise, rate
+from .vae import LATENTS, AutoencoderKL, encode_bucket
+
+CHANNELS = (64, 96, 160)
+_BATCH = 16
+_NO_PROMPT = 0.1  # share of prompts left empty, for classifier-free guidance
+
+
+def make_unet(channels: tuple[int, ...] = CHANNELS) -> UNet2DConditionModel:
+    """Attention at the two lower levels only: at the top it would cost almost half of a step.
+
+    Besides the cross-attention the prompt goes, pooled, into the embedding that scales and shifts every block: so small a
+    network learns what to draw several times sooner this way.
+    """
+    inner = len(channels) - 1
+    return UNet2DConditionModel(
+        sample_size=16,
+        in_channels=LATENTS,
+        out_channels=LATENTS,
+        block_out_channels=channels,
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", *("CrossAttnDownBlock2D",) * inner),
+        up_block_types=(*("CrossAttnUpBlock2D",) * inner, "UpBlock2D"),
+        cross_attention_dim=WIDTH,
+        attention_head_dim=4,  # four heads; the name is diffusers' well-known misnomer
+        norm_num_groups=16,
+        resnet_time_scale_shift="scale_shift",
+        time_embedding_dim=256,
+        addition_embed_type="text",
+        addition_embed_type_num_heads=6,
+    )
+
+
+def make_noise_schedule() -> DDPMScheduler:
+    return DDPMScheduler(
+        num_train_timesteps=1000,
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        prediction_type="v_prediction",
+        clip_sample=False,
+        steps_offset=1,
+    )
+
+
+class Prompts:
+    """Prompts to the text encoder's output; the tokens of whole batches, never cached, because no prompt comes twice."""
+
+    def __init__(self, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, device: str = "cpu"):
+        self.tokenizer, self.encoder, self.device = tokenizer, encoder.to(device), device
+
+    @torch.no_grad()
+    def __call__(self, texts: list[str]) -> torch.Tensor:
+        """(len(texts), 77, WIDTH)"""
+        ids = self.tokenizer(
+            texts, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt"
+        ).input_ids
+        return self.encoder(ids.to(self.device)).last_hidden_state
+
+
+def train_unet(
+    work: Path,
+    vae: AutoencoderKL,
+    tokenizer: CLIPTokenizer,
+    encoder: CLIPTextModel,
+    budget: Budget,
+    *,
+    seed: int,
+    device: str = "cpu",
+    every: int = 0,
+    on_checkpoint=None,
+) -> UNet2DConditionModel:
+    """Train, or go on training. Each `every` steps `on_checkpoint(step, averaged unet)` is called."""
+    buckets = [
+        (encode_bucket(vae, work, bucket, device=device), read_specs(work, bucket), bucket.share)
+        for bucket in BUCKETS
+    ]
+    torch.manual_seed(seed)
+    unet = initialise(make_unet()).to(device=device, memory_format=torch.channels_last)
+    torch.nn.init.zeros_(unet.conv_out.weight)
+    run = Run(work / "unet.safetensors", unet, budget, seed=seed, ema=0.9985)
+    schedule, prompts = make_noise_schedule(), Prompts(tokenizer, encoder, device)
+    for step, fraction in run:
+        rng = random.Random(int(run.numbers.integers(2**62)))
+        latents, specs, _ = rng.choices(buckets, [share for *_, share in buckets])[0]
+        chosen = [rng.randrange(len(specs)) for _ in range(_BATCH)]
+        clean = latents[chosen].float().to(device).contiguous(memory_format=torch.channels_last)
+        texts = ["" if rng.random() < _NO_PROMPT else caption(specs[i], rng) for i in chosen]
+        # Stratified timesteps and a uniform weight on v: min-SNR would leave the noisy steps, where the prompt decides
+        # layout and colour, almost without weight.
+        times = ((torch.arange(_BATCH) + torch.rand(_BATCH)) / _BATCH * 1000).long().to(device)
+        noise = torch.randn_like(clean)
+        noisy, target = schedule.add_noise(clean, noise, times), schedule.get_velocity(clean, noise, times)
+        predicted = unet(noisy, times, prompts(texts)).sample
+        loss = (predicted - target).pow(2).mean()
+        run.backward(loss, rate(1e-3, step, fraction, warm=200, hold=0.4))
+        if every and on_checkpoint and (step + 1) % every == 0:
+            on_checkpoint(step + 1, averaged(unet, run))
+    return averaged(unet, run)
+
+
+def averaged(unet: UNet2DConditionModel, run: Run) -> UNet2DConditionModel:
+    """A copy with the running means of the weights, which draw better than the last step's."""
+    smooth = copy.deepcopy(unet)
+    with torch.no_grad():
+        for parameter, average in zip(smooth.parameters(), run.averages, strict=True):
+            parameter.copy_(average)
+    return smooth.to("cpu", memory_format=torch.contiguous_format).eval()
+
+
+def assemble(
+    vae: AutoencoderKL, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, unet: UNet2DConditionModel
+) -> StableDiffusionPipeline:
+    """The parts as an ordinary pipeline."""
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=DPMSolverMultistepScheduler.from_config(make_noise_schedule().config),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline

@@ -1,0 +1,115 @@
+import json
+import os
+import time
+from datetime import timedelta
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.core.management import call_command
+
+from gallery.models import Image, Lora
+from gallery.orphans import PARTS, SHARDS, find_orphans, sweep, sweep_part
+from gallery.renditions import FULL, GRID, open_rendition
+from gallery.services import trash_image
+
+pytestmark = pytest.mark.django_db
+
+
+def age(key, **by):
+    then = time.time() - timedelta(**by).total_seconds()
+    os.utime(default_storage.path(key), (then, then))
+
+
+def orphan(key="originals/ab/cd/abcd00.png", **by):
+    default_storage.save(key, ContentFile(b"x"))
+    age(key, **by)
+    return key
+
+
+def test_old_files_without_a_row_are_swept_and_young_ones_are_not(take_in):
+    image = take_in()
+    for spec in (GRID, FULL):
+        open_rendition(image, spec.name)
+        age(spec.key(image.sha256), hours=50)
+    age(image.file.name, hours=50)
+    old = [
+        orphan(hours=2),
+        orphan("renditions/grid/ab/abcd00.webp", hours=2),
+        orphan("renditions/full/ab/abcd00.webp", hours=2),
+        orphan("originals/ab/cd/.part-x8s7f6", hours=2),
+        orphan("renditions/large/00/.part-x8s7f6", hours=2),
+    ]
+    young = [orphan("originals/ab/cd/abcd01.png", minutes=55), orphan("originals/ab/cd/.part-y", minutes=1)]
+    assert sorted(sweep().without_row) == sorted(old)
+    assert not any(default_storage.exists(key) for key in old)
+    assert all(default_storage.exists(key) for key in young)
+    assert default_storage.exists(image.file.name) and default_storage.exists(GRID.key(image.sha256))
+    assert sweep().without_row == []
+
+
+def test_looking_deletes_nothing():
+    key = orphan(hours=2)
+    assert find_orphans().without_row == [key]
+    assert default_storage.exists(key)
+
+
+def test_a_file_is_kept_while_any_row_names_it(take_in):
+    first, second = (take_in(1, source_type="batch_generation") for _ in range(2))
+    age(first.file.name, hours=2)
+    first.delete()
+    assert sweep().without_row == []
+    trash_image(second)
+    assert sweep().without_row == []
+    Image.objects.all().delete()
+    age(GRID.key(second.sha256), hours=2)
+    assert sorted(sweep().without_row) == sorted([second.file.name, GRID.key(second.sha256)])
+
+
+def test_a_writer_that_is_about_to_add_its_row_loses_nothing(take_in):
+    """The same bytes lay there as an old orphan: storing them again makes them young."""
+    image = take_in()
+    Image.objects.all().delete()
+    age(image.file.name, hours=9)
+    from gallery.ingest import create_image, prepare_image
+    from tests.gallery.pictures import png
+
+    prepared = prepare_image(png(1))
+    sweep()
+    again = create_image(prepared, source_type="manual")
+    assert again.file.read()
+
+
+def test_rows_that_have_lost_their_file_are_named(take_in):
+    image = take_in()
+    default_storage.delete(image.file.name)
+    Lora.objects.create(name="glass", file="loras/glass.safetensors", sha256="0" * 64, family="sd15")
+    assert find_orphans().without_file == [image.file.name]
+
+
+def test_an_hour_of_ticks_looks_at_every_file():
+    keys = [orphan(f"originals/{shard}/00/{shard}00.png", hours=9) for shard in SHARDS[::17]]
+    this_minute = int(time.time() // 60)
+    swept = [key for minute in range(PARTS) for key in sweep_part(this_minute + minute).without_row]
+    assert sorted(swept) == sorted(keys)
+
+
+def test_the_command_tells_and_mends(take_in, capsys):
+    image, key = take_in(), orphan(hours=2)
+    call_command("find_orphans", json=True)
+    assert json.loads(capsys.readouterr().out) == {"without_row": [key], "deleted": 0, "without_file": []}
+    call_command("find_orphans", fix=True)
+    assert f"deleted: {key}" in capsys.readouterr().out
+    call_command("find_orphans")
+    assert "Every file has its row" in capsys.readouterr().out
+    default_storage.delete(image.file.name)
+    with pytest.raises(SystemExit) as end:
+        call_command("find_orphans")
+    assert end.value.code == 1 and f"lost: {image.file.name}" in capsys.readouterr().out
+
+
+def test_what_the_library_did_not_put_there_is_left_alone():
+    key = orphan("loras/dear.safetensors", hours=900)
+    other = orphan("something/else.txt", hours=900)
+    sweep()
+    assert default_storage.exists(key) and default_storage.exists(other)

@@ -1,0 +1,58 @@
+import pytest
+
+from gallery.models import DiffusionModel, Image
+from gallery.ratings import rate_images
+
+pytestmark = pytest.mark.django_db
+
+
+def rate(image, rating, source):
+    taken = rate_images(Image.objects.filter(pk=image.pk), rating=rating, source=source)
+    image.refresh_from_db()
+    return taken
+
+
+def test_a_person_s_word_beats_a_machine_s_always(take_in):
+    image = take_in(rating=None)
+    assert rate(image, "safe", "machine") == 1
+    assert rate(image, "adult", "person") == 1
+    assert rate(image, "safe", "machine") == 0
+    assert rate(image, "safe", "declared") == 0
+    assert (image.rating, image.rating_source) == ("adult", "person")
+
+
+def test_what_was_declared_for_a_run_beats_a_machine_and_yields_to_a_person(take_in):
+    image = take_in(rating="suggestive")
+    assert (image.rating, image.rating_source) == ("suggestive", "declared")
+    assert rate(image, "explicit", "machine") == 0
+    assert rate(image, "safe", "person") == 1
+
+
+def test_the_later_word_of_the_same_person_counts(take_in):
+    image = take_in()
+    rate(image, "explicit", "person")
+    rate(image, "unrated", "person")
+    assert image.rating == "unrated" and image.is_restricted
+
+
+@pytest.mark.parametrize(("rating", "source"), [("lovely", "person"), ("safe", ""), ("safe", "god")])
+def test_an_unknown_rating_or_source_is_refused(take_in, rating, source):
+    image = take_in(rating=None)
+    with pytest.raises(ValueError):
+        rate(image, rating, source)
+    assert Image.objects.get().rating == "unrated"
+
+
+def test_a_trusted_model_s_pictures_are_safe_unless_it_was_given_one_that_is_not(take_in, settings):
+    settings.TRUSTED_SAFE_SOURCES = ["starter"]
+    starter, other = (DiffusionModel.objects.create(name=name, location="x") for name in ("starter", "other"))
+
+    def draw(number, **fields):
+        return take_in(number, source_type="batch_generation", rating=fields.pop("rating", None), **fields)
+
+    assert draw(1, model=starter).rating == "safe"
+    assert draw(2, model=other).rating == "unrated"
+    assert draw(3).rating == "unrated"
+    assert draw(4, model=starter, rating="adult").rating == "adult"
+    assert draw(5, model=starter, reference_image=draw(1, model=starter)).rating == "safe"
+    assert draw(6, model=starter, reference_image=draw(2)).rating == "unrated"
