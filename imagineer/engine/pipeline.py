@@ -58,6 +58,14 @@ class DiffusionEngine:
         self._learnt: dict[tuple, int] = {}  # kind of work → batch size that memory allowed
         self._pipe: Any = None
 
+    @property
+    def card(self) -> str:
+        """The device by a name that all processes of the host agree on: "cpu", "mps" or "cuda:GPU-<uuid>".
+
+        A number would not do: CUDA_VISIBLE_DEVICES gives each process its own. Raises EngineError as `open` does.
+        """
+        return _name_card(_choose_device(self.device))
+
     def __enter__(self) -> Self:
         self.open()
         return self
@@ -75,6 +83,8 @@ class DiffusionEngine:
         if self._threads:
             torch.set_num_threads(self._threads)
         self.device = _choose_device(self.device)
+        # Now and not when a picture is done: the folder may be exchanged while these weights are in memory.
+        self._hash = hash_model(self.info.path)
         try:
             self._pipe = _load_pipeline(self.info, self.device)
         except Exception as error:
@@ -116,7 +126,7 @@ class DiffusionEngine:
         loras = self._loras.activate(signature.loras)
         rows = self._embed(requests, tuple((info.sha256, ref.weight) for ref, info in loras))
         images = self._draw_rows(signature, rows, on_step)
-        model = {"name": self.info.name, "family": self.info.family, "hash": hash_model(self.info.path)}
+        model = {"name": self.info.name, "family": self.info.family, "hash": self._hash}
         backend = {
             "device": self.device.split(":")[0],
             "dtype": str(self._pipe.unet.dtype).removeprefix("torch."),
@@ -272,6 +282,15 @@ def _choose_device(wanted: str) -> str:
             f"The device {wanted!r} is not there: {reason} Set IMAGINEER_DEVICE to auto or cpu."
         ) from error
     return wanted
+
+
+def _name_card(device: str) -> str:
+    import torch
+
+    kind = torch.device(device).type
+    if kind != "cuda":
+        return kind
+    return f"cuda:GPU-{torch.cuda.get_device_properties(device).uuid}"
 
 
 def _load_pipeline(info: ModelInfo, device: str) -> Any:
