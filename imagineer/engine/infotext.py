@@ -7,9 +7,11 @@ that says, in IPTC's words, that a trained algorithm made the picture. Everythin
 import io
 import json
 import re
+from collections.abc import Iterator
 
 from PIL import Image, PngImagePlugin
 
+from imagineer.engine.schedulers import SCHEDULERS
 from imagineer.engine.types import Generated
 
 COMPRESSION = 2  # of 9; twice as fast as the default and about a tenth larger
@@ -17,31 +19,22 @@ MAX_TEXT = 1_000_000  # characters of a chunk that are looked at
 RECIPE_CHUNK = "imagineer"
 XMP_CHUNK = "XML:com.adobe.xmp"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-SAMPLERS = {  # our scheduler: A1111's sampler and schedule type
-    "euler": ("Euler", ""),
-    "euler_a": ("Euler a", ""),
-    "ddim": ("DDIM", ""),
-    "dpm++_2m": ("DPM++ 2M", ""),
-    "dpm++_2m_karras": ("DPM++ 2M", "Karras"),
-    "heun": ("Heun", ""),
-    "lms": ("LMS", ""),
-    "pndm": ("PLMS", ""),
-    "unipc": ("UniPC", ""),
-}
-# One `Key: value` of the last line; a value in quotes is JSON. No two parts can match the same text.
-PAIR = re.compile(r'\s*([\w][\w /+-]{0,60}):\s*("(?:\\.|[^"\\])*"|[^,"]*)(?:,|$)')
+# One `Key: value` of the last line; a value in quotes is JSON. Matched from comma to comma and without going back, so
+# that the time is linear in the text: a quote that opens a value ends whatever an earlier one left open.
+PAIR = re.compile(r'\s*+(\w[\w /+-]{0,60}+):\s*+("(?:\\.|[^"\\])*+"(?=\s*+(?:,|$))|[^,]*+)\s*+(?:,|$)')
 
 
 def write_png(drawn: Generated) -> bytes:
     """PNG bytes that depend on the picture and its recipe alone."""
     info = PngImagePlugin.PngInfo()
-    parameters = format_parameters(drawn.recipe)
+    # A lone surrogate, which JSON may bring along, cannot be encoded; our own chunk keeps it, escaped.
+    parameters = format_parameters(drawn.recipe).encode("utf-8", "replace").decode()
     try:
         parameters.encode("latin-1")
         info.add_text("parameters", parameters)
     except UnicodeEncodeError:
         info.add_itxt("parameters", parameters)
-    info.add_itxt(RECIPE_CHUNK, json.dumps(drawn.recipe, sort_keys=True, ensure_ascii=False))
+    info.add_itxt(RECIPE_CHUNK, json.dumps(drawn.recipe, sort_keys=True))
     info.add_itxt(XMP_CHUNK, format_xmp())
     buffer = io.BytesIO()
     drawn.image.save(buffer, "PNG", pnginfo=info, compress_level=COMPRESSION)
@@ -50,13 +43,13 @@ def write_png(drawn: Generated) -> bytes:
 
 def format_parameters(recipe: dict) -> str:
     """The recipe as A1111 writes it: prompt, negative prompt, one line of pairs."""
-    sampler, schedule = SAMPLERS.get(recipe["scheduler"], (recipe["scheduler"], ""))
+    spec = SCHEDULERS[recipe["scheduler"]]
     model, loras = recipe["model"], recipe["loras"]
     hashes = {"model": model["hash"][:10]} | {f"lora:{lora['name']}": lora["autov3"][:12] for lora in loras}
     pairs = {
         "Steps": recipe["steps"],
-        "Sampler": sampler,
-        "Schedule type": schedule,
+        "Sampler": spec.a1111_sampler,
+        "Schedule type": spec.a1111_schedule,
         "CFG scale": recipe["guidance_scale"],
         "Seed": recipe["seed"],
         "Size": f"{recipe['width']}x{recipe['height']}",
@@ -87,7 +80,7 @@ def read_parameters(text: str) -> dict:
     beginning with "Negative prompt:" reads back as two; our own chunk keeps it exactly.
     """
     lines = text[:MAX_TEXT].strip("\n").split("\n")
-    settings = {key: unquote(value) for key, value in PAIR.findall(lines[-1])}
+    settings = dict(_find_pairs(lines[-1]))
     if len(settings) < 3 or "Steps" not in settings:
         settings = {}
     else:
@@ -103,6 +96,16 @@ def read_parameters(text: str) -> dict:
         "negative_prompt": "\n".join(negative or []).strip(),
         "settings": settings,
     }
+
+
+def _find_pairs(line: str) -> Iterator[tuple[str, str]]:
+    at = 0
+    while 0 <= at < len(line):
+        if match := PAIR.match(line, at):
+            yield match[1], unquote(match[2])
+            at = match.end()
+        else:
+            at = line.find(",", at) + 1 or len(line)
 
 
 def unquote(value: str) -> str:
