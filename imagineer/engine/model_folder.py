@@ -132,12 +132,19 @@ def fit_size(info: ModelInfo, width: int, height: int) -> tuple[int, int]:
     )
 
 
-def hash_model(path: Path | str) -> str:
-    """Return the SHA-256 (hex) over the names and bytes of the model's weight files, in the order of their names."""
-    info = read_model(path)
+def hash_model(model: ModelInfo | Path | str) -> str:
+    """Return the SHA-256 (hex) over the names and bytes of the model's weight files, in the order of their names.
+
+    Raises ModelError when the folder is not whole.
+    """
+    info = model if isinstance(model, ModelInfo) else read_model(model)
     digest = hashlib.sha256()
     for weights in info.weights:
-        digest.update(f"{weights.relative_to(info.path).as_posix()}\0{hash_file(weights)}\n".encode())
+        name = weights.relative_to(info.path).as_posix()
+        try:
+            digest.update(f"{name}\0{hash_file(weights)}\n".encode())
+        except OSError as error:
+            raise ModelError(f"The model {info.name} has an unreadable {name}: {error.strerror}.") from error
     return digest.hexdigest()
 
 
