@@ -88,6 +88,7 @@ class DiffusionEngine:
         self._scheduler_config = dict(self._pipe.scheduler.config)
         self._prompts = PromptEncoder(self._pipe)
         self._loras = LoraSet(self._pipe, self.info)
+        self._model_hash: str | None = None
 
     def close(self) -> None:
         """Give all memory back. The engine can be opened again."""
@@ -95,7 +96,11 @@ class DiffusionEngine:
         free_memory()
 
     def plan(self, requests: Sequence[GenerationRequest]) -> list[list[int]]:
-        """Return batches of positions in `requests`: those that go through the network together, in order."""
+        """Return batches of positions in `requests`: those that go through the network together, in order.
+
+        Opens the engine, because how many fit depends on the device.
+        """
+        self.open()
         return plan_batches((self._sign(request) for request in requests), self._batch_size)
 
     def draw(
@@ -116,7 +121,7 @@ class DiffusionEngine:
         loras = self._loras.activate(signature.loras)
         rows = self._embed(requests, tuple((info.sha256, ref.weight) for ref, info in loras))
         images = self._draw_rows(signature, rows, on_step)
-        model = {"name": self.info.name, "family": self.info.family, "hash": hash_model(self.info.path)}
+        model = {"name": self.info.name, "family": self.info.family, "hash": self._hash()}
         backend = {
             "device": self.device.split(":")[0],
             "dtype": str(self._pipe.unet.dtype).removeprefix("torch."),
@@ -174,6 +179,12 @@ class DiffusionEngine:
             for _ in piece:
                 waiting.popleft()
         return [images[index] for index in range(len(rows))]
+
+    def _hash(self) -> str:
+        # Once, at the first batch: of the files that were loaded, and some seconds for gigabytes of weights.
+        if self._model_hash is None:
+            self._model_hash = hash_model(self.info.path)
+        return self._model_hash
 
     def _sign(self, request: GenerationRequest) -> Signature:
         if min(request.width, request.height) < 1 or request.steps < 1:
