@@ -234,9 +234,11 @@ def postgres():
 def migrated_postgres(postgres, tmp_path_factory):
     name = f"imagineer_test_{uuid.uuid4().hex[:8]}"
     postgres(f'CREATE DATABASE "{name}"')
-    _migrate(Site(tmp_path_factory.mktemp("migrated"), _postgres_url(name), lease=9))
-    yield name
-    postgres(f'DROP DATABASE "{name}" WITH (FORCE)')
+    try:
+        _migrate(Site(tmp_path_factory.mktemp("migrated"), _postgres_url(name), lease=9))
+        yield name
+    finally:
+        postgres(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def _postgres_url(name: str) -> str:
