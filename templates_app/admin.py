@@ -99,9 +99,10 @@ class RunForm(forms.ModelForm):
             "is_public",
         ]
 
-    def __init__(self, *args, created_by=None, **kwargs):
+    created_by = None
+
+    def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.created_by = created_by
         self.fields["model"].required = False
         self.fields["user_theme"].required = True
 
@@ -160,21 +161,15 @@ class RunAdmin(admin.ModelAdmin):
     search_fields = ["album_name", "user_theme"]
     list_select_related = ["job", "template_version__template"]
     inlines = [RunItemInline]
-    form = RunForm
 
     def get_queryset(self, request):
         return super().get_queryset(request).defer("template_version__rows")
 
     def get_form(self, request, obj=None, change=False, **kwargs):
-        form = super().get_form(request, obj, change=change, **kwargs)
         if obj is not None:
-            return form
-
-        class FormOfThisPerson(form):
-            def __init__(self, *args, **options):
-                super().__init__(*args, created_by=request.user, **options)
-
-        return FormOfThisPerson
+            return super().get_form(request, obj, change=change, **kwargs)
+        order_form = super().get_form(request, obj, change=change, form=RunForm, **kwargs)
+        return type("RunFormOfThisPerson", (order_form,), {"created_by": request.user})
 
     def get_fields(self, request, obj=None):
         if obj is None:

@@ -1,0 +1,90 @@
+import pytest
+
+from imagineer.jobs.models import Job
+from templates_app.models import BatchGenerationRun
+from tests.factories import make_template, start_run
+
+pytestmark = pytest.mark.django_db
+
+ADD = "/admin/templates_app/batchgenerationrun/add/"
+
+
+@pytest.fixture
+def desk(client, ada):
+    client.force_login(ada)
+    return client
+
+
+def order(template, **changes):
+    return {
+        "template": template.pk,
+        "album_name": "Night",
+        "user_theme": "neon",
+        "variants": 1,
+        "is_public": "on",
+    } | changes
+
+
+def test_adding_a_run_starts_it_and_leads_to_its_live_page(desk, ada):
+    page = desk.post(ADD, order(make_template(), steps=5, row_selection="1-2", scheduler="euler"))
+    run = BatchGenerationRun.objects.get()
+    assert page["Location"] == f"/admin/jobs/job/{run.pk}/change/"
+    assert (run.job.total, run.job.status, run.job.created_by, run.steps) == (2, "queued", ada, 5)
+    assert set(run.items.values_list("scheduler", flat=True)) == {"euler"}
+    assert desk.get(page["Location"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"row_selection": "99"}, "not within the rows 1 to 3"),
+        ({"steps": "151"}, "steps"),
+        ({"user_theme": ""}, "required"),
+        ({"album_name": ""}, "required"),
+        ({"width": "100"}, "divisible by 8"),
+        ({"scheduler": "magic"}, "Select a valid choice"),
+    ],
+)
+def test_a_wrong_order_is_explained_and_starts_nothing(desk, changes, words):
+    page = desk.post(ADD, order(make_template(), **changes))
+    assert page.status_code == 200
+    assert words in page.content.decode()
+    assert not Job.objects.exists()
+
+
+def test_a_run_shows_its_order_and_its_ledger_and_changes_nothing(desk):
+    run = start_run(album_name="<script>alert(1)</script>")
+    page = desk.get(f"/admin/templates_app/batchgenerationrun/{run.pk}/change/")
+    text = page.content.decode()
+    assert "The_Moon" in text
+    assert "<script>alert(1)" not in text
+    desk.post(f"/admin/templates_app/batchgenerationrun/{run.pk}/change/", {"album_name": "Changed"})
+    assert BatchGenerationRun.objects.get().album_name == "<script>alert(1)</script>"
+
+
+def test_a_template_shows_its_rows(desk):
+    template = make_template()
+    page = desk.get(f"/admin/templates_app/batchtemplate/{template.pk}/change/")
+    assert "a white moon on a black background" in page.content.decode()
+
+
+@pytest.mark.parametrize("model", ["batchtemplate", "batchgenerationrun"])
+def test_the_queries_of_a_list_do_not_grow_with_its_rows(desk, model, django_assert_max_num_queries):
+    template = make_template()
+    start_run(template)
+    address = f"/admin/templates_app/{model}/"
+    desk.get(address)
+    with django_assert_max_num_queries(12) as few:
+        assert desk.get(address).status_code == 200
+    for number in range(12):
+        make_template(name=f"Template {number}")
+        start_run(template, album_name=f"Run {number}")
+    with django_assert_max_num_queries(len(few)):
+        assert desk.get(address).status_code == 200
+
+
+def test_the_dashboard_tells_what_works_and_what_is_missing(desk):
+    start_run()
+    text = desk.get("/admin/").content.decode()
+    assert "generation job" in text
+    assert "No worker of the queue gpu is running" in text
