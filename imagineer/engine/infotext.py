@@ -116,7 +116,9 @@ def write_parameters(recipe: dict) -> str:
     known = {"model": model["hash"][:10]}
     known |= {f"lora:{name}": lora["sha256"][:10] for name, lora in zip(names, loras, strict=True)}
     pairs += [f"Hashes: {json.dumps(known)}", "Version: Imagineer"]
-    return "\n".join([*lines, ", ".join(pairs)])
+    text = "\n".join([*lines, ", ".join(pairs)])
+    # A lone surrogate or NUL cannot be stored in a PNG text; the recipe chunk keeps the words as they were.
+    return text.encode("utf-8", "replace").decode().replace("\0", "")
 
 
 def read_parameters(text: str) -> dict[str, Any]:
@@ -206,9 +208,7 @@ def _quote(value: str) -> str:
 
 def _defuse(prompt: str) -> str:
     """Return the prompt as A1111 would read it back: lines stripped, and none that poses as the negative prompt."""
-    # A lone surrogate or NUL cannot be stored in a PNG text; the recipe chunk keeps the prompt as it was.
-    text = prompt.encode("utf-8", "replace").decode().replace("\0", "")
-    lines = [line.strip() for line in text.strip().split("\n")]
+    lines = [line.strip() for line in prompt.replace("\0", "").strip().split("\n")]
     return "\n".join(
         line.replace(_NEGATIVE, "Negative prompt :", 1) if line.startswith(_NEGATIVE) else line
         for line in lines

@@ -1,6 +1,7 @@
 """DiffusionEngine: one open model that draws batches of requests with diffusers."""
 
 import logging
+import math
 import os
 import warnings
 from collections import deque
@@ -18,9 +19,12 @@ from imagineer.engine.planner import Signature, plan_batches, sign
 from imagineer.engine.prompts import Cut, Embedding, PromptEncoder
 from imagineer.engine.recipe import build_recipe
 from imagineer.engine.schedulers import build_scheduler, find_scheduler
+from imagineer.engine.tensor_file import read_header
 from imagineer.engine.types import EngineError, Generated, GenerationRequest, ModelError
 
 log = logging.getLogger(__name__)
+
+MAX_STEPS = 1000  # the steps that these models were trained with; schedulers break beyond
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,14 @@ class DiffusionEngine:
         self._learnt: dict[tuple, int] = {}  # kind of work → batch size that memory allowed
         self._pipe: Any = None
 
+    @property
+    def card(self) -> str:
+        """The device by a name that all processes of the host agree on: "cpu", "mps" or "cuda:GPU-<uuid>".
+
+        A number would not do: CUDA_VISIBLE_DEVICES gives each process its own. Raises EngineError as `open` does.
+        """
+        return _name_card(_choose_device(self.device))
+
     def __enter__(self) -> Self:
         self.open()
         return self
@@ -75,8 +87,11 @@ class DiffusionEngine:
         if self._threads:
             torch.set_num_threads(self._threads)
         self.device = _choose_device(self.device)
+        # Now and not when a picture is done: the folder may be exchanged while these weights are in memory.
+        self._hash = hash_model(self.info)
         try:
             self._pipe = _load_pipeline(self.info, self.device)
+            _check_text_encoders(self._pipe, self.info)
         except Exception as error:
             self.close()
             if is_out_of_memory(error):
@@ -84,11 +99,12 @@ class DiffusionEngine:
                     f"The model {self.info.name} does not fit into the memory of {self.device}."
                 ) from error
             reason = str(error).strip().split("\n")[0][:300]
-            raise ModelError(f"The model {self.info.name} could not be loaded: {reason}") from error
+            raise ModelError(
+                f"The model {self.info.name} could not be loaded; copy the whole folder again. ({reason})"
+            ) from error
         self._scheduler_config = dict(self._pipe.scheduler.config)
         self._prompts = PromptEncoder(self._pipe)
         self._loras = LoraSet(self._pipe, self.info)
-        self._model_hash: str | None = None
 
     def close(self) -> None:
         """Give all memory back. The engine can be opened again."""
@@ -96,11 +112,7 @@ class DiffusionEngine:
         free_memory()
 
     def plan(self, requests: Sequence[GenerationRequest]) -> list[list[int]]:
-        """Return batches of positions in `requests`: those that go through the network together, in order.
-
-        Opens the engine, because how many fit depends on the device.
-        """
-        self.open()
+        """Return batches of positions in `requests`: those that go through the network together, in order."""
         return plan_batches((self._sign(request) for request in requests), self._batch_size)
 
     def draw(
@@ -121,7 +133,7 @@ class DiffusionEngine:
         loras = self._loras.activate(signature.loras)
         rows = self._embed(requests, tuple((info.sha256, ref.weight) for ref, info in loras))
         images = self._draw_rows(signature, rows, on_step)
-        model = {"name": self.info.name, "family": self.info.family, "hash": self._hash()}
+        model = {"name": self.info.name, "family": self.info.family, "hash": self._hash}
         backend = {
             "device": self.device.split(":")[0],
             "dtype": str(self._pipe.unet.dtype).removeprefix("torch."),
@@ -180,15 +192,17 @@ class DiffusionEngine:
                 waiting.popleft()
         return [images[index] for index in range(len(rows))]
 
-    def _hash(self) -> str:
-        # Once, at the first batch: of the files that were loaded, and some seconds for gigabytes of weights.
-        if self._model_hash is None:
-            self._model_hash = hash_model(self.info.path)
-        return self._model_hash
-
     def _sign(self, request: GenerationRequest) -> Signature:
         if min(request.width, request.height) < 1 or request.steps < 1:
             raise EngineError("A picture needs a width, a height and steps of at least 1.")
+        if request.steps > MAX_STEPS:
+            raise EngineError(
+                f"{request.steps} steps are more than a model knows. Ask for {MAX_STEPS} at most."
+            )
+        if not -(2**63) <= request.seed < 2**64:
+            raise EngineError(f"The seed {request.seed} is out of range. Use a number from 0 to 2⁶⁴ − 1.")
+        if not math.isfinite(request.guidance_scale):
+            raise EngineError("The guidance scale is not a number. Use one from 1 to 20.")
         return sign(request, fit_size(self.info, request.width, request.height))
 
     def _cut_negative(self, request: GenerationRequest) -> Cut:
@@ -285,6 +299,15 @@ def _choose_device(wanted: str) -> str:
     return wanted
 
 
+def _name_card(device: str) -> str:
+    import torch
+
+    kind = torch.device(device).type
+    if kind != "cuda":
+        return kind
+    return f"cuda:GPU-{torch.cuda.get_device_properties(device).uuid}"
+
+
 def _load_pipeline(info: ModelInfo, device: str) -> Any:
     import diffusers
     import torch
@@ -310,6 +333,24 @@ def _load_pipeline(info: ModelInfo, device: str) -> Any:
     if device != "cpu" or info.native_size > 256:
         pipe.vae.enable_slicing()  # decoding is where a batch needs most memory
     return pipe
+
+
+def _check_text_encoders(pipe: Any, info: ModelInfo) -> None:
+    """Refuse what transformers fills up with noise and a note: a text encoder whose file lacks some of its tensors."""
+    for part in ("text_encoder", "text_encoder_2"):
+        encoder = getattr(pipe, part, None)
+        if encoder is None:
+            continue
+        # transformers has flattened CLIPTextModel; the files have either name.
+        stored = {
+            name.removeprefix("text_model.")
+            for file in info.weights
+            if file.parent.name == part
+            for name in read_header(file).tensors
+        }
+        missing = sorted({name.removeprefix("text_model.") for name in encoder.state_dict()} - stored)
+        if missing:
+            raise ValueError(f"{part} lacks {len(missing)} tensors, the first is {missing[0]}")
 
 
 def _silence_libraries() -> None:

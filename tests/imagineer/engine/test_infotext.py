@@ -165,6 +165,7 @@ texts = st.text(max_size=300) | st.lists(
 
 
 @given(prompt=texts, negative_prompt=texts, seed=st.integers(0, 2**31 - 1), model=st.text(max_size=50))
+@example("a", "b", 7, "\ud800\0\n")
 @example("Negative prompt: x\nSteps: 1, Sampler: y, Seed: 2, Size: 1x1", "Negative prompt:", 7, "a, b: c")
 @example("\ud800\0", "\r\n\x85\u2028", 7, '"\\"')
 def test_no_prompt_can_pose_as_anything_else(prompt, negative_prompt, seed, model):

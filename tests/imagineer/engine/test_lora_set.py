@@ -162,6 +162,28 @@ def test_several_loras_apply_together_and_only_those_asked_for(fresh, tiny_folde
     assert (pixels(fresh, request, first, second) == both).all()
 
 
+def test_what_one_lora_does_to_the_text_encoder_does_not_stay_on_for_the_next(
+    fresh, tiny_folder, tmp_path, request_for
+):
+    on_unet = build_tiny_lora(tmp_path / "unet.safetensors", tiny_folder, seed=1)
+    whole = build_tiny_lora(
+        tmp_path / "whole.safetensors", tiny_folder, layout="kohya", seed=2, with_text_encoder=True
+    )
+    on_text = tmp_path / "text.safetensors"
+    save_file(
+        {key: tensor for key, tensor in load_file(whole).items() if key.startswith("lora_te_")}, on_text
+    )
+    sets = [(refer(on_unet),), (refer(on_text),), (refer(on_unet, 0.5), refer(on_text, 0.5)), ()]
+    alone = []
+    for loras in sets:
+        with DiffusionEngine(tiny_folder, device="cpu", threads=1) as engine:
+            alone.append(pixels(engine, request_for(), *loras))
+    assert all(np.abs(one - alone[-1]).max() > 5 for one in alone[:-1])
+    pixels(fresh, request_for(), refer(whole))
+    for loras, expected in [*zip(sets, alone, strict=True), *zip(sets[::-1], alone[::-1], strict=True)]:
+        assert (pixels(fresh, request_for(), *loras) == expected).all()
+
+
 def test_a_lora_is_loaded_once_for_its_content_whatever_its_name(fresh, tiny_folder, tmp_path, request_for):
     path = build_tiny_lora(tmp_path / "v1.2.final.safetensors", tiny_folder)
     copy = shutil.copy(path, tmp_path / "copy.safetensors")

@@ -6,6 +6,7 @@ import json
 import shutil
 import weakref
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from safetensors.torch import load_file, save_file
 from imagineer.engine.pipeline import DiffusionEngine
 from imagineer.engine.schedulers import SCHEDULERS
 from imagineer.engine.types import EngineError, ModelError
+from imagineer.starter_model import STARTER_MODEL_PATH
+from tests.imagineer.engine.tiny_model import build_tiny_model
 
 # NumPy 2 tells diffusers 0.42 about its schedulers, thousands of times.
 pytestmark = pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
@@ -208,6 +211,22 @@ def test_a_size_beyond_the_model_is_scaled_and_both_are_recorded(tiny_folder, tm
     )
 
 
+def test_the_starter_model_draws_a_card_at_its_own_size_and_aspect(request_for):
+    rows = [
+        request_for(f"a {thing}", seed=seed, width=512, height=720)
+        for seed, thing in enumerate(("crown", "fish"))
+    ]
+    with DiffusionEngine(STARTER_MODEL_PATH, device="cpu", threads=1) as engine:
+        info, drawn = engine.info, engine.draw(rows)
+    for row in drawn:
+        assert row.image.size == (row.width, row.height)
+        assert row.width * row.height <= info.max_pixels
+        assert max(row.image.size) <= info.max_side
+        assert row.width / row.height == pytest.approx(512 / 720, abs=0.05)
+        assert pixels(row).std() > 10, "not one flat colour"
+    assert distance(*drawn) > 20
+
+
 def test_the_recipe_is_json_and_names_no_time_path_or_id(engine, tiny_folder, request_for):
     request = request_for("a cat", negative_prompt="dogs", seed=9)
     recipe = engine.draw([request])[0].recipe
@@ -372,6 +391,36 @@ def test_weights_that_are_whole_but_wrong_are_a_short_sentence(tiny_folder, tmp_
 def test_a_device_that_is_not_there_is_a_sentence(tiny_folder):
     with pytest.raises(EngineError, match=r"'cuda:7' is not there.*IMAGINEER_DEVICE"):
         DiffusionEngine(tiny_folder, device="cuda:7").open()
+
+
+def test_a_processor_is_named_by_its_kind(tiny_folder):
+    assert DiffusionEngine(tiny_folder, device="cpu").card == "cpu"
+
+
+def test_a_card_is_named_by_what_is_burnt_into_it_and_not_by_its_number(tiny_folder, monkeypatch):
+    """CUDA itself is stood in for: two processes number the cards of one host in opposite order."""
+    uuids = {"cuda:0": "0a", "cuda:1": "1b", "cuda": "0a"}
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda at: SimpleNamespace(uuid=uuids[at]))
+    monkeypatch.setattr(torch, "empty", lambda *_, device: None)
+    names = {at: DiffusionEngine(tiny_folder, device=at).card for at in uuids}
+    assert names == {"cuda:0": "cuda:GPU-0a", "cuda:1": "cuda:GPU-1b", "cuda": "cuda:GPU-0a"}
+
+
+def test_the_recipe_names_the_weights_that_drew_even_after_the_folder_was_exchanged(
+    tiny_folder, tmp_path, request_for
+):
+    folder = shutil.copytree(tiny_folder, tmp_path / "exchanged")
+    with DiffusionEngine(folder, device="cpu", threads=1) as engine:
+        [before] = engine.draw([request_for()])
+        shutil.rmtree(folder)
+        build_tiny_model(folder, seed=1)
+        [after] = engine.draw([request_for()])
+        assert distance(before, after) == 0
+        assert before.recipe == after.recipe
+        engine.close()
+        [anew] = engine.draw([request_for()])
+    assert distance(before, anew) > 5
+    assert before.recipe["model"]["hash"] != anew.recipe["model"]["hash"]
 
 
 def test_a_size_below_one_pixel_or_no_steps_are_refused(engine, request_for):
