@@ -29,9 +29,11 @@ SUBJECTS = ("crown", "moon", "fish", "tree", "key", "boat", "star", "house")
 
 def measure(full: bool = False, model: Path = STARTER_MODEL_PATH) -> Iterator[dict]:
     # The smaller the network, the more of its time is overhead that batching saves: both ends are shown.
-    with tempfile.TemporaryDirectory() as folder:
-        with DiffusionEngine(build_tiny_model(Path(folder) / "tiny"), device="cpu", threads=1) as engine:
-            yield from compare_with_naive(engine, identity="G2t", rows=BATCH, goal=None)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        DiffusionEngine(build_tiny_model(Path(folder) / "tiny"), device="cpu", threads=1) as engine,
+    ):
+        yield from compare_with_naive(engine, identity="G2t", rows=BATCH, goal=None)
     with DiffusionEngine(model, device="cpu", threads=1) as engine:
         yield from compare_with_naive(engine, identity="G2", rows=BATCH if full else 2, goal=3.5)
         yield compare_with_bare_loop(engine, "a cheap picture", goal=1.10, steps=10)
