@@ -169,7 +169,8 @@ class RunAdmin(admin.ModelAdmin):
         if obj is not None:
             return super().get_form(request, obj, change=change, **kwargs)
         order_form = super().get_form(request, obj, change=change, form=RunForm, **kwargs)
-        return type("RunFormOfThisPerson", (order_form,), {"created_by": request.user})
+        order_form.created_by = request.user  # a class made for this request alone
+        return order_form
 
     def get_fields(self, request, obj=None):
         if obj is None:
