@@ -6,6 +6,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
+from imagineer.engine.schedulers import SCHEDULERS
 from templates_app import services
 from templates_app.models import BatchGenerationRun, BatchTemplate, RunItem
 
@@ -74,8 +75,9 @@ class BatchTemplateAdmin(admin.ModelAdmin):
 class RunForm(forms.ModelForm):
     """The order form. What it asks is checked by the same service as the API's and the commands' orders."""
 
-    template = forms.ModelChoiceField(
-        BatchTemplate.objects.filter(is_archived=False).select_related("current")
+    template = forms.ModelChoiceField(BatchTemplate.objects.active())
+    scheduler = forms.ChoiceField(
+        choices=[("", "as the model recommends"), *((name, name) for name in SCHEDULERS)], required=False
     )
 
     class Meta:
