@@ -36,6 +36,7 @@ _NOT_A_LORA = {
     "joint_blocks": "it was made for SD 3; Imagineer draws with SD 1.5 and SDXL",
     "lora_transformer_": "it was made for a transformer model; Imagineer draws with SD 1.5 and SDXL",
 }
+_MAX_NAME = 500  # characters of a tensor's name; real ones have about 120
 _FAMILY_BY_WIDTH = {768: "sd15", 1024: "sd2", 2048: "sdxl"}
 FAMILY_NAMES = {"sd15": "SD 1.5", "sd2": "SD 2", "sdxl": "SDXL"}
 
@@ -131,6 +132,8 @@ def _pair_up(header: TensorHeader) -> tuple[dict[str, tuple[str, str]], dict[str
             raise TensorFileError(reason)
     found: dict[str, dict[str, str]] = {}
     for key in header.tensors:
+        if len(key) > _MAX_NAME:
+            raise TensorFileError(f"the name of a tensor has more than {_MAX_NAME} characters")
         parts = split_key(key) if key.startswith(_KOHYA + _DOTTED) else None
         if parts is None and any(split_key(other) for other in header.tensors):
             raise TensorFileError(f"its tensor {key[:100]!r} belongs to no LoRA of SD 1.5 or SDXL")
@@ -175,9 +178,13 @@ def _find_scales(
             part, _, module = layer.partition(".")
             alpha = stated.get(f"{part}.lora_alpha", rank)
             pattern = stated.get(f"{part}.alpha_pattern")
-            for name, value in pattern.items() if isinstance(pattern, dict) else ():
-                if f".{module}".endswith(f".{name.removeprefix('^')}"):
-                    alpha = value
+            if isinstance(pattern, dict):
+                # Looked up by each end of the layer's name, the longest first: trying every pattern on every layer
+                # would be quadratic.
+                pieces = module.split(".")
+                ends = (".".join(pieces[at:]) for at in range(len(pieces)))
+                names = (name for end in ends for name in (f"^{end}", end))
+                alpha = next((pattern[name] for name in names if name in pattern), alpha)
             if stated.get(f"{part}.use_rslora") is True and isinstance(alpha, int | float):
                 alpha *= math.sqrt(rank)
         if not isinstance(alpha, int | float) or not math.isfinite(alpha) or abs(alpha) > 1e6:

@@ -7,10 +7,11 @@ import sys
 def is_out_of_memory(error: BaseException) -> bool:
     """Say whether an error means that a device or the host ran out of memory."""
     # torch has a class of its own for CUDA only; MPS and the CPU allocator raise a plain RuntimeError.
+    torch = sys.modules.get("torch")
+    if isinstance(error, MemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):
+        return True
     text = str(error).lower()
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
-    )
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 
 def free_memory() -> None:

@@ -135,15 +135,19 @@ def fit_size(info: ModelInfo, width: int, height: int) -> tuple[int, int]:
     )
 
 
-def hash_model(path: Path | str) -> str:
+def hash_model(model: ModelInfo | Path | str) -> str:
     """Return the SHA-256 (hex) over the names and hashes of the model's weight files, in the order of their names.
 
-    The files' own hashes are remembered by path, size and time. Raises ModelError as `read_model` does.
+    The files' own hashes are remembered by path, size and time. Raises ModelError when the folder is not whole.
     """
-    info = read_model(path)
+    info = model if isinstance(model, ModelInfo) else read_model(model)
     digest = hashlib.sha256()
     for weights in info.weights:
-        digest.update(f"{weights.relative_to(info.path).as_posix()}\0{hash_file(weights)}\n".encode())
+        name = weights.relative_to(info.path).as_posix()
+        try:
+            digest.update(f"{name}\0{hash_file(weights)}\n".encode())
+        except OSError as error:
+            raise ModelError(f"The model {info.name} has an unreadable {name}: {error.strerror}.") from error
     return digest.hexdigest()
 
 

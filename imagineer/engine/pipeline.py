@@ -1,6 +1,7 @@
 """DiffusionEngine: one open model that draws batches of requests with diffusers."""
 
 import logging
+import math
 import os
 import warnings
 from collections import deque
@@ -18,9 +19,12 @@ from imagineer.engine.planner import Signature, plan_batches, sign
 from imagineer.engine.prompts import Cut, Embedding, PromptEncoder
 from imagineer.engine.recipe import build_recipe
 from imagineer.engine.schedulers import build_scheduler, find_scheduler
+from imagineer.engine.tensor_file import read_header
 from imagineer.engine.types import EngineError, Generated, GenerationRequest, ModelError
 
 log = logging.getLogger(__name__)
+
+MAX_STEPS = 1000  # the steps that these models were trained with; schedulers break beyond
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,10 @@ class DiffusionEngine:
             torch.set_num_threads(self._threads)
         self.device = _choose_device(self.device)
         # Now and not when a picture is done: the folder may be exchanged while these weights are in memory.
-        self._hash = hash_model(self.info.path)
+        self._hash = hash_model(self.info)
         try:
             self._pipe = _load_pipeline(self.info, self.device)
+            _check_text_encoders(self._pipe, self.info)
         except Exception as error:
             self.close()
             if is_out_of_memory(error):
@@ -94,7 +99,9 @@ class DiffusionEngine:
                     f"The model {self.info.name} does not fit into the memory of {self.device}."
                 ) from error
             reason = str(error).strip().split("\n")[0][:300]
-            raise ModelError(f"The model {self.info.name} could not be loaded: {reason}") from error
+            raise ModelError(
+                f"The model {self.info.name} could not be loaded; copy the whole folder again. ({reason})"
+            ) from error
         self._scheduler_config = dict(self._pipe.scheduler.config)
         self._prompts = PromptEncoder(self._pipe)
         self._loras = LoraSet(self._pipe, self.info)
@@ -192,6 +199,14 @@ class DiffusionEngine:
     def _sign(self, request: GenerationRequest) -> Signature:
         if min(request.width, request.height) < 1 or request.steps < 1:
             raise EngineError("A picture needs a width, a height and steps of at least 1.")
+        if request.steps > MAX_STEPS:
+            raise EngineError(
+                f"{request.steps} steps are more than a model knows. Ask for {MAX_STEPS} at most."
+            )
+        if not -(2**63) <= request.seed < 2**64:
+            raise EngineError(f"The seed {request.seed} is out of range. Use a number from 0 to 2⁶⁴ − 1.")
+        if not math.isfinite(request.guidance_scale):
+            raise EngineError("The guidance scale is not a number. Use one from 1 to 20.")
         return sign(request, fit_size(self.info, request.width, request.height))
 
     def _cut_negative(self, request: GenerationRequest) -> Cut:
@@ -322,6 +337,24 @@ def _load_pipeline(info: ModelInfo, device: str) -> Any:
     if device != "cpu" or info.native_size > 256:
         pipe.vae.enable_slicing()  # decoding is where a batch needs most memory
     return pipe
+
+
+def _check_text_encoders(pipe: Any, info: ModelInfo) -> None:
+    """Refuse what transformers fills up with noise and a note: a text encoder whose file lacks some of its tensors."""
+    for part in ("text_encoder", "text_encoder_2"):
+        encoder = getattr(pipe, part, None)
+        if encoder is None:
+            continue
+        # transformers has flattened CLIPTextModel; the files have either name.
+        stored = {
+            name.removeprefix("text_model.")
+            for file in info.weights
+            if file.parent.name == part
+            for name in read_header(file).tensors
+        }
+        missing = sorted({name.removeprefix("text_model.") for name in encoder.state_dict()} - stored)
+        if missing:
+            raise ValueError(f"{part} lacks {len(missing)} tensors, the first is {missing[0]}")
 
 
 def _silence_libraries() -> None:
