@@ -34,7 +34,6 @@ class ModelInfo:
 
     `family` is "sd15" (the StableDiffusionPipeline layout of SD 1.x), "sd2" (the same with a 1024 wide text encoder) or "sdxl";
     `native_size` the pixels of the side it was trained at; `cross_attention_dim` the width that a LoRA must fit.
-    `stamps` are size and time of the weight files, so that a model whose files were exchanged is another one.
     `max_pixels` and `max_side` are None where the model sets no limit. `defaults` holds at most steps,
     guidance_scale and scheduler; `vocabulary` lists of words by kind, for models that know only these.
     """
@@ -46,7 +45,6 @@ class ModelInfo:
     native_size: int
     cross_attention_dim: int
     weights: tuple[Path, ...]
-    stamps: tuple[tuple[int, int], ...]
     variant: str | None = None
     max_pixels: int | None = None
     max_side: int | None = None
@@ -105,7 +103,6 @@ def read_model(path: Path | str) -> ModelInfo:
         native_size=sample_size * factor,
         cross_attention_dim=width,
         weights=weights,
-        stamps=tuple((status.st_size, status.st_mtime_ns) for status in map(Path.stat, weights)),
         variant=variant,
         **_read_extras(path, factor),
     )
@@ -136,9 +133,9 @@ def fit_size(info: ModelInfo, width: int, height: int) -> tuple[int, int]:
 
 
 def hash_model(model: ModelInfo | Path | str) -> str:
-    """Return the SHA-256 (hex) over the names and hashes of the model's weight files, in the order of their names.
+    """Return the SHA-256 (hex) over the names and bytes of the model's weight files, in the order of their names.
 
-    The files' own hashes are remembered by path, size and time. Raises ModelError when the folder is not whole.
+    Raises ModelError when the folder is not whole.
     """
     info = model if isinstance(model, ModelInfo) else read_model(model)
     digest = hashlib.sha256()

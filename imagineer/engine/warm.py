@@ -1,5 +1,6 @@
 """The one engine that a worker process keeps warm from job to job."""
 
+from imagineer.engine.model_folder import hash_model
 from imagineer.engine.pipeline import DiffusionEngine
 
 _key: tuple | None = None
@@ -13,7 +14,8 @@ def warm_engine(model_path, *, device: str = "auto", threads: int | None = None)
     """
     global _key, _engine
     engine = DiffusionEngine(model_path, device=device, threads=threads)
-    key = (str(model_path), engine.info, device, threads)
+    # The hash, for weights that were replaced by others of the same form; it is remembered by size and time.
+    key = (str(model_path), engine.info, hash_model(engine.info), device, threads)
     if key != _key:
         release_engine()
         engine.open()
