@@ -12,7 +12,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-SUBJECTS = ("generation", "run", "jobs", "gallery")
+SUBJECTS = ("generation", "run", "jobs", "gallery", "starter")
 RESULTS = Path(__file__).parent / "results.json"
 
 

@@ -68,7 +68,7 @@ class AlbumOrderPagination(KeysetPagination):
 
     def paginate_queryset(self, queryset, request, view=None):
         self.request, self.plural = request, view.plural
-        total = queryset.order_by()[: COUNT_LIMIT + 1].count()
+        total = queryset.order_by().values("pk")[: COUNT_LIMIT + 1].count()
         self.total, self.total_is_exact = min(total, COUNT_LIMIT), total <= COUNT_LIMIT
         self.per_page = min(self._number("per_page", DEFAULT_PER_PAGE, least=1), MAX_PER_PAGE)
         self.page = self._number("page", 1, least=1)

@@ -1,7 +1,8 @@
 """Changes of albums and pictures. Each keeps ``Image.is_public``, ``Album.image_count`` and ``Album.cover`` true in
 the transaction that changes what they follow from.
 
-Order of locks, so that two of them never wait for each other: album, then pictures by id.
+Order of locks, so that two of them do not wait for each other: albums, then pictures, each by id. They are ``no_key``
+locks: a new place holds a key lock on its picture already, and two holders of it could never both get the full one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -147,27 +148,38 @@ def retract_image(image: Image) -> Image:
     return _mark(image, retracted_at=timezone.now())
 
 
-@transaction.atomic
 def _mark(image: Image, **gone) -> Image:
-    albums = Album.objects.filter(places__image=image)
-    lock_all(albums)
-    # not public before it is gone: the database checks that a picture is never both
-    Image.objects.filter(pk=image.pk).update(is_public=False, **gone)
-    settle_images([image.pk])
-    settle_albums(albums)
+    while not _try_to_mark(image, gone):
+        pass
     image.refresh_from_db()
     return image
 
 
+@transaction.atomic
+def _try_to_mark(image: Image, gone: dict) -> bool:
+    """False if the picture was put into another album before it was locked: that one must be locked before it too."""
+    places = AlbumImage.objects.filter(image=image)
+    albums = Album.objects.filter(pk__in=list(places.values_list("album", flat=True)))
+    lock_all(albums)
+    lock_all(Image.objects.filter(pk=image.pk))
+    if places.exclude(album__in=albums).exists():
+        return False
+    # not public before it is gone: the database checks that a picture is never both
+    Image.objects.filter(pk=image.pk).update(is_public=False, **gone)
+    settle_images([image.pk])
+    settle_albums(albums)
+    return True
+
+
 def lock_album(album: Album) -> Album:
     """:raises Album.DoesNotExist: it has been deleted."""
-    return Album.objects.select_for_update().get(pk=album.pk)
+    return Album.objects.select_for_update(no_key=True).get(pk=album.pk)
 
 
 def lock_all(rows) -> None:
     if connection.features.has_select_for_update:
         rows = rows.model.objects.filter(pk__in=rows.values("pk")).order_by("pk")
-        list(rows.select_for_update().values_list("pk"))
+        list(rows.select_for_update(no_key=True).values_list("pk"))
 
 
 def settle_images(ids) -> None:

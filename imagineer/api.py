@@ -92,7 +92,7 @@ class KeysetPagination(BasePagination):
         self.per_page = min(self._number("per_page", DEFAULT_PER_PAGE, least=1), MAX_PER_PAGE)
         self.page = self._number("page", 1, least=1)
         after, before = (self._number(name, None, least=0, most=MAX_ID) for name in ("after", "before"))
-        self.total = queryset.order_by()[: COUNT_LIMIT + 1].count()
+        self.total = queryset.order_by().values("pk")[: COUNT_LIMIT + 1].count()
         self.total_is_exact = self.total <= COUNT_LIMIT
         self.total = min(self.total, COUNT_LIMIT)
         beyond, short_of = ("pk__lt", "pk__gt") if self.is_newest_first else ("pk__gt", "pk__lt")

@@ -281,5 +281,7 @@ TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
 
-os.environ.setdefault("HF_HUB_OFFLINE", "0" if env.flag("IMAGINEER_ALLOW_HUB") else "1")
+os.environ.setdefault(
+    "HF_HUB_OFFLINE", "1"
+)  # models are folders; a mistyped path is never looked up in a hub
 SETTINGS_PROBLEMS = env.problems

@@ -59,8 +59,9 @@ def draw_run(job: Job, progress: Progress) -> None:
         raise JobFailed(
             f"The LoRA {', '.join(sorted(gone))} is no longer in the library. Add it again, or run without it."
         )
-    progress.hold_device(engine.device, model=run.model.name)
+    progress.hold_device(engine.card, model=run.model.name)
     Drawing(run, progress, engine, tuple(loras)).run_to_end()
+    progress.checkpoint("")
 
 
 def settle_interrupted(run: BatchGenerationRun, progress: Progress) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import redis
 from django.conf import settings as django_settings
 from django.db import connection, connections
 
@@ -247,34 +248,51 @@ def _migrate(site: Site) -> None:
     assert result.returncode == 0, result.stderr
 
 
-@pytest.fixture
-def redis_server(tmp_path):
-    """The URL of a Redis of this test's own."""
-    program = shutil.which("redis-server")
-    if not program:
-        pytest.skip("redis-server is not installed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)],
-        stdout=subprocess.DEVNULL,
-    )
-    import redis
+class RedisServer:
+    """A Redis that keeps nothing on disk, on a port of its own."""
 
-    url = f"redis://127.0.0.1:{port}/0"
-    client = redis.from_url(url)
+    def __init__(self, program: str, directory: Path):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{port}/0"
+        self.command = [
+            program,
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            str(directory),
+        ]
+        self.client = redis.from_url(self.url)
+        self.start()
 
-    def answers():
+    def start(self) -> None:
+        self.popen = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
+        wait_until(self._answers, "Redis answers")
+
+    def stop(self) -> None:
+        self.popen.kill()
+        self.popen.wait()
+
+    def _answers(self) -> bool:
         try:
-            return client.ping()
+            return self.client.ping()
         except redis.ConnectionError:
             return False
 
-    wait_until(answers, "Redis answers")
-    yield url
-    server.kill()
-    server.wait()
+
+@pytest.fixture
+def redis_server(tmp_path):
+    program = shutil.which("redis-server")
+    if not program:
+        pytest.skip("redis-server is not installed")
+    server = RedisServer(program, tmp_path)
+    yield server
+    server.stop()
 
 
 @pytest.fixture
@@ -300,7 +318,7 @@ def site_on(request, tmp_path, settings, monkeypatch, django_db_blocker):
         if kind == "redis":
             from django_q.conf import Conf
 
-            redis_url = request.getfixturevalue("redis_server")
+            redis_url = request.getfixturevalue("redis_server").url
             monkeypatch.setattr(Conf, "ORM", None)
             monkeypatch.setattr(Conf, "REDIS", redis_url)
         site = Site(tmp_path, url, lease=lease, redis_url=redis_url)

@@ -3,11 +3,13 @@
 import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from rest_framework.test import APIClient
 
 from gallery.renditions import open_rendition
 from gallery.services import add_images, create_album, retract_image, trash_image
 from imagineer import errors
 from imagineer.policy import ADMIN, GATED, POLICY, PUBLIC, SIGNED_IN
+from tests.factories import start_run
 
 
 def routes(resolver=None, namespaces=()):
@@ -56,13 +58,13 @@ def hidden_things(db, request):
         add_images(hidden if state == "private" else shown, [image])
         {"trashed": trash_image, "retracted": retract_image}.get(state, lambda image: None)(image)
         images[state] = image
-    return {"images": images, "album": hidden}
+    run = start_run(is_public=False, album_name=SECRET, user_theme=SECRET)
+    return {"images": images, "album": hidden, "run": run}
 
 
 def parameters_of(name, entry, things):
     """(parameters, what is asked for) of an address for every hidden thing that it could be asked about."""
-    wanted = set(entry.pattern.converters)
-    if not wanted:
+    if not entry.pattern.regex.groups:
         return [({}, "list")]
     if name in ("image", "api:image", "api:image-thumbnail", "api:image-file"):
         return [({"pk": image.pk}, state) for state, image in things["images"].items()]
@@ -74,6 +76,10 @@ def parameters_of(name, entry, things):
         ]
     if name in ("album", "api:album"):
         return [({"pk": things["album"].pk}, "private")]
+    if name.startswith(("run", "api:run")):
+        return [({"pk": things["run"].pk}, "counts")]  # which are public; its words are not
+    if name == "api:template-runs":
+        return [({"pk": things["run"].template_version.template_id}, "counts")]
     raise AssertionError(f"tests/test_policy.py does not know what to ask {name} for; tell it here.")
 
 
@@ -95,6 +101,18 @@ def test_every_gated_address_keeps_hidden_things_from_the_public(hidden_things):
             elif state == "retracted":
                 assert response.status_code == 410, address
             assert SECRET.encode() not in sent and sent not in clear, address
+
+
+def test_what_only_admins_may_do_asks_for_the_sign_in_and_then_for_the_right(hidden_things, stranger):
+    visitor, signed_in = APIClient(), APIClient()
+    signed_in.force_authenticate(stranger)
+    names = [name for name, entry in routes() if POLICY[name] == ADMIN and isinstance(entry, URLPattern)]
+    assert names
+    for name in names:
+        for pk in (hidden_things["run"].pk, 999):
+            address = reverse(name, kwargs={"pk": pk})
+            assert visitor.post(address).status_code == 401, address
+            assert signed_in.post(address).status_code == 403, address
 
 
 def test_admin_addresses_send_the_public_and_strangers_away(stranger):

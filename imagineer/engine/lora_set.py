@@ -1,6 +1,7 @@
 """The LoRAs of one pipeline: loaded once by content, weighted for a batch, never left on for the next one."""
 
 import math
+import re
 from collections import OrderedDict
 from typing import Any
 
@@ -59,7 +60,7 @@ class LoraSet:
     def _load(self, ref: LoraRef, info: LoraInfo) -> None:
         name = _name_adapter(info)
         try:
-            self._pipe.load_lora_weights(_read_weights(info), adapter_name=name)
+            self._pipe.load_lora_weights(self._read_weights(info), adapter_name=name)
             applied = sum(
                 name in getattr(module, "lora_A", {}) for part in self._parts() for module in part.modules()
             )
@@ -85,6 +86,27 @@ class LoraSet:
             # Loading switches the newest adapter on, whatever was on before.
             self._switch_off()
 
+    def _read_weights(self, info: LoraInfo) -> dict[str, Any]:
+        """Load the matrices in PEFT's spelling, with alpha ÷ rank multiplied in.
+
+        diffusers loses alpha in several ways (tensors in its own layout, files where only some layers have one) and
+        would build a PEFT configuration from a file's metadata, which can name modules to import.
+        """
+        import torch
+        from safetensors.torch import load_file
+
+        weights = {}
+        for key, tensor in load_file(info.path).items():
+            layer, role = split_key(key)
+            if role == "alpha":
+                continue
+            tensor = tensor.float()
+            if not torch.isfinite(tensor).all():
+                raise ValueError("it contains values that are not numbers")
+            weights[key] = tensor * info.scales[layer] if role == "up" else tensor
+        weights = self._pipe.lora_state_dict(weights, unet_config=self._pipe.unet.config)[0]
+        return {_spell_as_peft(key): tensor for key, tensor in weights.items()}
+
     def _remove(self, name: str) -> None:
         from diffusers.utils.peft_utils import delete_adapter_layers
 
@@ -108,22 +130,16 @@ def _name_adapter(info: LoraInfo) -> str:
     return f"lora_{info.sha256[:16]}"  # PEFT takes no dots in a name
 
 
-def _read_weights(info: LoraInfo) -> dict[str, Any]:
-    """Load the matrices with alpha ÷ rank multiplied in.
-
-    diffusers loses alpha in several ways (tensors in its own layout, files where only some layers have one), and
-    would build a PEFT configuration from a file's metadata, which can name modules to import.
-    """
-    import torch
-    from safetensors.torch import load_file
-
-    weights = {}
-    for key, tensor in load_file(info.path).items():
-        layer, role = split_key(key)
-        if role == "alpha":
-            continue
-        tensor = tensor.float()
-        if not torch.isfinite(tensor).all():
-            raise ValueError("it contains values that are not numbers")
-        weights[key] = tensor * info.scales[layer] if role == "up" else tensor
-    return weights
+def _spell_as_peft(key: str) -> str:
+    """Spell a name as PEFT does: a file of several spellings (any of kohya's with the text encoder's MLP) loses layers."""
+    projection = re.search(r"(?:\.processor)?\.to_(q|k|v|out)_lora\.", key)
+    if projection and key.startswith("unet."):
+        name = "to_out.0" if projection[1] == "out" else f"to_{projection[1]}"
+        key = key.replace(projection[0], f".{name}.lora.")
+    elif projection:
+        key = key.replace(projection[0], f".{projection[1]}_proj.lora.")
+    return re.sub(
+        r"\.(?:lora|lora_linear_layer)\.(down|up)\.",
+        lambda m: f".lora_{'A' if m[1] == 'down' else 'B'}.",
+        key,
+    )

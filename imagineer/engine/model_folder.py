@@ -225,7 +225,7 @@ def _read_extras(path: Path, factor: int) -> dict:
     title = extras.get("title") or name
     limits = {key: extras.get(key) for key in ("max_pixels", "max_side")}
     multiple = extras.get("size_multiple") or max(8, factor)
-    defaults, vocabulary = extras.get("defaults") or {}, extras.get("vocabulary") or {}
+    defaults, vocabulary = extras.get("defaults", {}), extras.get("vocabulary", {})
     if (
         not all(isinstance(text, str) and len(text) <= 200 for text in (name, title))
         or not all(limit is None or _is_count(limit) for limit in limits.values())

@@ -62,22 +62,20 @@ class DiffusionEngine:
         self._learnt: dict[tuple, int] = {}  # kind of work → batch size that memory allowed
         self._pipe: Any = None
 
+    @property
+    def card(self) -> str:
+        """The device by a name that all processes of the host agree on: "cpu", "mps" or "cuda:GPU-<uuid>".
+
+        A number would not do: CUDA_VISIBLE_DEVICES gives each process its own. Raises EngineError as `open` does.
+        """
+        return _name_card(_choose_device(self.device))
+
     def __enter__(self) -> Self:
         self.open()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @property
-    def card(self) -> str:
-        """A name for the device that all processes of a machine agree on: "cpu", "mps" or the UUID of a CUDA card."""
-        device = _choose_device(self.device)
-        if not device.startswith("cuda"):
-            return device.split(":")[0]
-        import torch
-
-        return str(torch.cuda.get_device_properties(device).uuid)
 
     def open(self) -> None:
         """Load the model; do nothing when it is loaded. Raises ModelError when it cannot be loaded."""
@@ -89,8 +87,9 @@ class DiffusionEngine:
         if self._threads:
             torch.set_num_threads(self._threads)
         self.device = _choose_device(self.device)
+        # Now and not when a picture is done: the folder may be exchanged while these weights are in memory.
+        self._hash = hash_model(self.info)
         try:
-            self._hash = hash_model(self.info)
             self._pipe = _load_pipeline(self.info, self.device)
             _check_text_encoders(self._pipe, self.info)
         except Exception as error:
@@ -298,6 +297,15 @@ def _choose_device(wanted: str) -> str:
             f"The device {wanted!r} is not there: {reason} Set IMAGINEER_DEVICE to auto or cpu."
         ) from error
     return wanted
+
+
+def _name_card(device: str) -> str:
+    import torch
+
+    kind = torch.device(device).type
+    if kind != "cuda":
+        return kind
+    return f"cuda:GPU-{torch.cuda.get_device_properties(device).uuid}"
 
 
 def _load_pipeline(info: ModelInfo, device: str) -> Any:

@@ -43,6 +43,7 @@ class PromptEncoder:
 
     def cut(self, text: str, *, is_zero: bool = False) -> Cut:
         """Cut a text into windows; tokens beyond MAX_WINDOWS are dropped and reported as truncated."""
+        text = text.encode("utf-8", "replace").decode()  # tokenizers refuse lone surrogates
         columns, is_truncated = [], False
         text = text.encode("utf-8", "replace").decode()  # half a surrogate pair is no text to a tokenizer
         for tokenizer in self._tokenizers:

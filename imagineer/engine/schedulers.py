@@ -29,7 +29,7 @@ SCHEDULERS: dict[str, SchedulerSpec] = {
     "heun": SchedulerSpec("HeunDiscreteScheduler", "Heun", options=_PLAIN),
     "ddim": SchedulerSpec("DDIMScheduler", "DDIM"),
     "ddpm": SchedulerSpec("DDPMScheduler", "DDPM"),
-    # Without the Runge-Kutta start, as PLMS is meant: that one fails below four steps.
+    # With the Runge-Kutta warm-up of the paper it fails below four steps; Stable Diffusion never used that.
     "pndm": SchedulerSpec("PNDMScheduler", "PLMS", options={"skip_prk_steps": True}),
     "dpm++_2m": SchedulerSpec("DPMSolverMultistepScheduler", "DPM++ 2M", options=_PLAIN | _DPM),
     "dpm++_2m_karras": SchedulerSpec(

@@ -130,7 +130,8 @@ class WorkerAdmin(ReadOnlyAdmin):
 
 def describe_progress(job: Job) -> dict:
     """What the live bar of ``job_progress.js`` shows."""
-    since = job.started_at or job.created_at
+    length = timesince(job.started_at or job.created_at, job.finished_at or timezone.now())
+    words = {JobStatus.QUEUED: "waiting for", JobStatus.RUNNING: "for", JobStatus.CANCELLED: "after"}
     return {
         "status": job.get_status_display(),
         "is_active": job.is_active,
@@ -142,5 +143,5 @@ def describe_progress(job: Job) -> dict:
         "message": job.message,
         "error": job.error,
         "log": job.log_tail,
-        "time": timesince(since, job.finished_at or timezone.now()) if job.status != JobStatus.QUEUED else "",
+        "time": f"{words.get(job.status, 'in')} {length}",
     }

@@ -34,7 +34,7 @@ from imagineer.jobs.progress import drain
 
 logger = logging.getLogger(__name__)
 
-DRAIN_TIME = 8  # seconds from the signal to stop until what is left is killed
+DRAIN_TIME = 7  # seconds from the signal to stop until what is left is killed
 SURVIVORS_TIME = 3  # seconds that the jobs beside a dead worker have to go back to the queue
 LEAVE_TIME = 2  # seconds for the last words to the database
 STUCK_TIME = 10  # seconds that a dead child may stay unnoticed by the sentinel

@@ -21,8 +21,8 @@ from imagineer.logs import current_job, redact
 logger = logging.getLogger(__name__)
 
 MESSAGE_LENGTH = Job._meta.get_field("message").max_length
-LOG_LINES = 200
-LOG_LINE_LENGTH = 500
+LOG_LINES = 100
+LOG_LINE_LENGTH = 300
 
 
 class JobFailed(Exception):
@@ -128,7 +128,7 @@ class Progress:
             raise LeaseLost
 
     def log(self, line: str) -> None:
-        """A line for whoever looks at the job; the last 200 are kept. Secrets are blacked out."""
+        """A line for whoever looks at the job; the last 100 are kept. Secrets are blacked out."""
         stamp = timezone.now().strftime("%H:%M:%S")
         self._lines.append(f"{stamp} {redact(' '.join(line.split()))[:LOG_LINE_LENGTH]}")
 
@@ -205,6 +205,7 @@ class Beat(threading.Thread):
 
     def _beat(self) -> None:
         progress = self.progress
+        workers.pulse_inline()
         held = Job.objects.held(progress.job.pk, progress.epoch)
         row = held.values_list("cancel_requested_at").first()
         if row is None:

@@ -171,9 +171,10 @@ def run_jobs(queue: str) -> None:
         try:
             job = claim(queue)
         except DatabaseError as error:
-            logger.warning("could not look for work, the next tick rings again: %s", error)
-            close_old_connections()
-            return
+            # Gone away now, the doorbell would be lost, and the next ring for it is some leases away.
+            logger.warning("could not look for work, trying again: %s", error)
+            time.sleep(1)
+            continue
         if job is None:
             return
         run_claimed(job)
@@ -276,9 +277,9 @@ def _work(job: Job, progress: Progress) -> Outcome | None:
     except JobFailed as reason:
         return Outcome(JobStatus.FAILED, error=str(reason))
     except (Exception, SystemExit) as error:
-        if is_passing(error):
-            logger.warning("put back, something it needs is away: %s", error)
-            return Outcome(JobStatus.QUEUED, message=redact(f"Waiting: {error}"), waits=True)
+        if outage := describe_outage(error):
+            logger.warning("put back: %s (%s)", outage, error)
+            return Outcome(JobStatus.QUEUED, message=outage, waits=True)
         logger.exception("failed with an unexpected error")
         name = type(error).__name__
         return Outcome(
@@ -288,21 +289,22 @@ def _work(job: Job, progress: Progress) -> Outcome | None:
     return Outcome(JobStatus.COMPLETED)
 
 
-def is_passing(error: BaseException) -> bool:
-    """Whether a database, a broker or disk space is away: such a thing passes, and never fails a job."""
+def describe_outage(error: BaseException | None) -> str:
+    """A sentence when a database, a broker or disk space is away, which passes and never fails a job; else ""."""
     from redis.exceptions import ConnectionError as RedisAway
     from redis.exceptions import TimeoutError as RedisSlow
 
     while error:
+        # SQLite reports mistakes in the SQL itself by this class too.
         if isinstance(error, (OperationalError, InterfaceError)):
-            # SQLite reports mistakes in the SQL itself by this class too
-            return getattr(error.__cause__, "sqlite_errorname", "") != "SQLITE_ERROR"
+            is_mistake = getattr(error.__cause__, "sqlite_errorname", "") == "SQLITE_ERROR"
+            return "" if is_mistake else "Waiting: the database does not answer, or has no room."
         if isinstance(error, (RedisAway, RedisSlow)):
-            return True
+            return "Waiting: the broker does not answer."
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
+            return "Waiting: the disk is full. Make room; the job then goes on by itself."
         error = error.__cause__
-    return False
+    return ""
 
 
 def _record(progress: Progress, outcome: Outcome | None) -> None:

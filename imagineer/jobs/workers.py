@@ -46,6 +46,12 @@ def pulse() -> None:
         worker.save(force_insert=True)
 
 
+def pulse_inline() -> None:
+    """The sign of life of a process that works inline, which has no main process beside it to give one."""
+    if _mine and not _mine.queue and timezone.now() - _mine.seen_at > timedelta(seconds=PULSE):
+        pulse()
+
+
 def unregister_worker() -> None:
     global _mine
     if _mine:
@@ -54,12 +60,13 @@ def unregister_worker() -> None:
 
 
 def gone_workers() -> list[Worker]:
-    """Rows of this host whose process is certainly dead, and rows that nobody has renewed for very long."""
+    """Rows of this host whose process is certainly dead, and rows elsewhere that have long been silent and idle."""
     forgotten_since = timezone.now() - timedelta(seconds=max(3600, 10 * settings.JOB_LEASE))
     return [
         worker
         for worker in Worker.objects.exclude(pk=my_id())
-        if worker.is_gone(silent_since=_silent_since()) or worker.seen_at < forgotten_since
+        if worker.is_gone(silent_since=_silent_since())
+        or (worker.seen_at < forgotten_since and not worker.jobs.running().exists())
     ]
 
 

@@ -112,7 +112,7 @@ def train_unet(
         noisy, target = schedule.add_noise(clean, noise, times), schedule.get_velocity(clean, noise, times)
         predicted = unet(noisy, times, prompts(texts)).sample
         loss = (predicted - target).pow(2).mean()
-        run.backward(loss, rate(1e-3, step, fraction, warm=200, hold=0.4))
+        run.backward(loss, rate(1e-3, step, fraction, warm=200, hold=0.55))
         if every and on_checkpoint and (step + 1) % every == 0:
             on_checkpoint(step + 1, averaged(unet, run))
     return averaged(unet, run)

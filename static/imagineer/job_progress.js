@@ -16,7 +16,6 @@
       const value = state[field.dataset.field];
       const text = field.dataset.field === "total" && !value ? "?" : String(value ?? "");
       if (field.textContent !== text) field.textContent = text;
-      if (field.dataset.field === "error") field.hidden = !text;
     }
   }
 

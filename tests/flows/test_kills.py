@@ -102,6 +102,31 @@ def test_a_stop_of_the_whole_group_in_the_middle_puts_the_run_back_without_a_str
     assert_each_row_once(run, 6)
 
 
+@pytest.mark.timeout(900)
+def test_an_item_that_kills_its_worker_fails_after_three_deaths_alone_and_the_others_are_drawn(
+    site, settings, tiny_folder
+):
+    run = start_deck(site, settings, tiny_folder, steps=60, row_selection="1-6")
+    poison = run.items.get(position=3)
+    cluster = site.start("gpu")
+    deaths = []
+    while run.job.is_active:
+        run.job.refresh_from_db()
+        poison.refresh_from_db()
+        judged = (poison.is_alone, poison.strikes)  # changes when the next worker has judged the last death
+        if poison.status == JobStatus.RUNNING and judged not in deaths:
+            deaths.append(judged)
+            with_no_complaint(cluster.workers[0].kill)
+            cluster.wait()
+            cluster = site.start("gpu")
+        time.sleep(0.02)
+    assert (poison.status, poison.strikes) == (JobStatus.FAILED, 3)
+    assert deaths == [(False, 0), (True, 0), (True, 1), (True, 2)], "one death in company is nobody's strike"
+    assert "died 3 times" in poison.error
+    assert (run.job.status, run.job.done, run.job.failed) == (JobStatus.COMPLETED, 5, 1)
+    assert set(run.items.exclude(pk=poison.pk).values_list("strikes", flat=True)) == {0}
+
+
 @pytest.mark.timeout(600)
 def test_two_workers_at_once_draw_one_run_once(site, settings, tiny_folder):
     run = start_deck(site, settings, tiny_folder, steps=30, row_selection="1-12")

@@ -1,6 +1,9 @@
+import random
+import threading
+
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from gallery.models import Album, AlbumImage, Image
 from gallery.services import (
@@ -177,3 +180,36 @@ def test_positions_must_be_as_many_as_pictures(album, take_in):
     with pytest.raises(ValueError, match="positions"):
         add_images(album, [take_in()], positions=[])
     assert not album.places.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whatever_happens_at_once_the_rows_stay_true_and_nobody_waits_for_ever(take_in):
+    albums = [create_album(name=f"Album {number}", is_public=bool(number % 2)) for number in range(3)]
+    images = [take_in(number) for number in range(4)]
+    errors = []
+
+    def change(seed):
+        dice = random.Random(seed)
+        try:
+            for _ in range(15):
+                album, image = dice.choice(albums), dice.choice(images)
+                change = dice.choice(["add", "remove", "publish", "hide", "trash", "restore"])
+                if change == "add":
+                    add_images(album, [image])
+                elif change == "remove":
+                    remove_images(album, [image])
+                elif change in ("publish", "hide"):
+                    set_album_public(album, is_public=change == "publish")
+                else:
+                    (trash_image if change == "trash" else restore_image)(fresh(image))
+        except BaseException as error:  # noqa: BLE001  told in the main thread
+            errors.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=change, args=(seed,)) for seed in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors and is_settled()

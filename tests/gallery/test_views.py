@@ -2,6 +2,7 @@ import re
 from itertools import chain
 
 import pytest
+from django.db import OperationalError, connection
 from django.test import Client
 
 from gallery import origins
@@ -194,11 +195,8 @@ def test_nothing_that_somebody_wrote_becomes_markup(visitor, take_in, adult):
         f"/albums?after={PAYLOAD}",
     ):
         page = text(visitor.get(address))
-        assert (
-            "<script>alert" not in page
-            and "<img src=x" not in page
-            and "49" not in re.sub(r"\d{3,}", "", page)
-        )
+        assert "<script>alert" not in page and "<img src=x" not in page
+    assert "{{ 7*7 }}" in text(visitor.get(f"/images/{image.pk}"))
 
 
 def test_no_page_holds_a_style_or_a_script_of_its_own(visitor, take_in, album, curator):
@@ -256,6 +254,19 @@ def test_what_is_not_there_and_what_was_withdrawn_say_so(visitor, take_in, album
     image = retract_image(take_in(album=album))
     gone = visitor.get(f"/images/{image.pk}")
     assert gone.status_code == 410 and "withdrawn" in gone.content.decode()
+
+
+def test_an_error_page_needs_no_database(curator):
+    def away(*_):
+        raise OperationalError("the database is away")
+
+    curator.raise_request_exception = False
+    with connection.execute_wrapper(away):
+        for address in ("/", "/albums", "/images/1"):
+            broken = curator.get(address)
+            assert broken.status_code == 500 and "Something broke" in broken.content.decode()
+        answer = curator.get("/api/images")
+        assert answer.status_code == 500 and set(answer.json()) == {"error"}
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])

@@ -31,11 +31,10 @@ class Library:
         ]
 
 
-@pytest.fixture
-def library(take_in):
+def fill(take_in, kinds):
     shown, hidden = create_album(name="Shown"), create_album(name="Hidden album", is_public=False)
     images = {}
-    for number, (rating, state) in enumerate((rating, state) for rating in Rating.values for state in STATES):
+    for number, (rating, state) in enumerate(kinds):
         image = take_in(number, rating=None if rating == "unrated" else rating)
         secret = f"{image.pk}secret"
         model = DiffusionModel.objects.create(name=f"model{secret}", location="x")
@@ -53,6 +52,18 @@ def library(take_in):
             retract_image(image)
         images[rating, state] = Image.objects.get(pk=image.pk)
     return Library(images, shown, hidden)
+
+
+@pytest.fixture
+def library(take_in):
+    """A picture of every rating in every state."""
+    return fill(take_in, [(rating, state) for rating in Rating.values for state in STATES])
+
+
+@pytest.fixture
+def pictures(take_in):
+    """A public picture of every rating, and a private one."""
+    return fill(take_in, [*((rating, "public") for rating in Rating.values), ("safe", "private")])
 
 
 def browser(viewer, request):
@@ -172,12 +183,12 @@ def test_each_list_names_and_counts_what_the_viewer_may_see(viewer, library, req
 
 
 @pytest.mark.parametrize("viewer", ["anonymous", "hiding", "adult", "stranger"])
-def test_a_private_album_is_not_there_and_cannot_be_asked_about(viewer, library, request):
+def test_a_private_album_is_not_there_and_cannot_be_asked_about(viewer, pictures, request):
     client = browser(viewer, request)
-    hidden = library.hidden
+    hidden = pictures.hidden
     assert client.get(f"/albums/{hidden.pk}").status_code == 404
     assert client.get(f"/api/albums/{hidden.pk}").status_code == 404
-    both = library.images["safe", "public"]
+    both = pictures.images["safe", "public"]
     add_images(hidden, [both])
     assert client.get(f"/api/images?album={hidden.pk}").json()["images"] == []
     for address in (f"/images/{both.pk}", f"/images/{both.pk}?album={hidden.pk}", f"/api/images/{both.pk}"):
@@ -185,27 +196,27 @@ def test_a_private_album_is_not_there_and_cannot_be_asked_about(viewer, library,
 
 
 @pytest.mark.parametrize("viewer", ["anonymous", "hiding", "stranger"])
-def test_words_that_a_viewer_may_not_read_cannot_be_searched_for_either(viewer, library, request):
+def test_words_that_a_viewer_may_not_read_cannot_be_searched_for_either(viewer, pictures, request):
     client = browser(viewer, request)
     for rating, is_found in (("safe", True), ("adult", False), ("unrated", False)):
-        image = library.images[rating, "public"]
+        image = pictures.images[rating, "public"]
         for question in (f"tag=label{image.pk}secret", f"model=model{image.pk}secret"):
             rows = client.get(f"/api/images?{question}").json()
             assert rows["total"] == len(rows["images"]) == is_found, question
 
 
-def test_a_blurred_picture_is_not_told_by_its_cover_or_neighbours(library, visitor):
-    adult, safe = library.images["adult", "public"], library.images["safe", "public"]
+def test_a_blurred_picture_is_not_told_by_its_cover_or_neighbours(pictures, visitor):
+    adult, safe = pictures.images["adult", "public"], pictures.images["safe", "public"]
     album = create_album(name="Two")
     add_images(album, [adult, safe])
     for address in ("/albums", f"/images/{safe.pk}?album={album.pk}"):
         page = visitor.get(address).content.decode()
-        assert not any(secret in page for secret in library.secrets(adult))
+        assert not any(secret in page for secret in pictures.secrets(adult))
         assert f"/media/{adult.pk}/grid" not in page and f"/media/{adult.pk}/large" not in page
 
 
-def test_under_hide_a_restricted_cover_and_neighbour_are_left_out(library, visitor):
-    adult, safe = library.images["adult", "public"], library.images["safe", "public"]
+def test_under_hide_a_restricted_cover_and_neighbour_are_left_out(pictures, visitor):
+    adult, safe = pictures.images["adult", "public"], pictures.images["safe", "public"]
     album = create_album(name="Two")
     add_images(album, [adult, safe])
     visitor.post("/content-filter", {"nsfw": "hide"})
@@ -215,11 +226,11 @@ def test_under_hide_a_restricted_cover_and_neighbour_are_left_out(library, visit
     assert row["cover_image_id"] is None and row["image_count"] == 1
 
 
-def test_the_id_of_a_hidden_reference_picture_is_not_told(library, take_in, visitor, curator):
-    hidden, shown = library.images["safe", "private"], library.images["safe", "public"]
+def test_the_id_of_a_hidden_reference_picture_is_not_told(pictures, take_in, visitor, curator):
+    hidden, shown = pictures.images["safe", "private"], pictures.images["safe", "public"]
     for number, reference, told in ((100, hidden, None), (101, shown, shown.pk)):
         image = take_in(
-            number, album=library.shown, source_type="batch_generation", reference_image=reference
+            number, album=pictures.shown, source_type="batch_generation", reference_image=reference
         )
         assert visitor.get(f"/api/images/{image.pk}").json()["reference_image_id"] == told
         assert curator.get(f"/api/images/{image.pk}").json()["reference_image_id"] == reference.pk
@@ -228,8 +239,8 @@ def test_the_id_of_a_hidden_reference_picture_is_not_told(library, take_in, visi
 # ---- Consent
 
 
-def test_show_without_a_confirmed_age_is_blur(library, visitor):
-    image = library.images["adult", "public"]
+def test_show_without_a_confirmed_age_is_blur(pictures, visitor):
+    image = pictures.images["adult", "public"]
     page = visitor.post("/content-filter", {"nsfw": "show", "next": "/albums"})
     assert "Are you of age?" in page.content.decode()
     blurred = open_rendition(image, "blurred").read()
@@ -237,8 +248,8 @@ def test_show_without_a_confirmed_age_is_blur(library, visitor):
     assert visitor.get("/api/images?nsfw=show").json()["images"][0]["prompt"] is None
 
 
-def test_after_the_confirmation_pictures_are_clear_until_blur_is_chosen_again(library, visitor):
-    image = library.images["explicit", "public"]
+def test_after_the_confirmation_pictures_are_clear_until_blur_is_chosen_again(pictures, visitor):
+    image = pictures.images["explicit", "public"]
     address = f"/media/{image.pk}/grid-{image.sha256[:16]}.webp"
     clear, blurred = (open_rendition(image, name).read() for name in ("grid", "blurred"))
     assert body(visitor.get(address)) == blurred
@@ -255,13 +266,13 @@ def test_after_the_confirmation_pictures_are_clear_until_blur_is_chosen_again(li
     assert body(visitor.get(address)) == clear
 
 
-def test_consent_belongs_to_one_session(library, adult):
-    assert "secret" in adult.get(f"/images/{library.images['adult', 'public'].pk}").content.decode()
-    assert "prompt" not in Client().get(f"/images/{library.images['adult', 'public'].pk}").content.decode()
+def test_consent_belongs_to_one_session(pictures, adult):
+    assert "secret" in adult.get(f"/images/{pictures.images['adult', 'public'].pk}").content.decode()
+    assert "prompt" not in Client().get(f"/images/{pictures.images['adult', 'public'].pk}").content.decode()
 
 
-def test_the_api_is_blurred_unless_it_asks_even_after_consent(library, adult):
-    image = library.images["adult", "public"]
+def test_the_api_is_blurred_unless_it_asks_even_after_consent(pictures, adult):
+    image = pictures.images["adult", "public"]
     assert adult.get(f"/api/images/{image.pk}").json()["prompt"] is None
     shown = adult.get(f"/api/images/{image.pk}?nsfw=show").json()
     assert shown["prompt"] and body(adult.get(shown["thumbnail_url"])) == open_rendition(image, "grid").read()

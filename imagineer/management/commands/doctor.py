@@ -56,9 +56,9 @@ class Command(BaseCommand):
             return
         yield "database", f"{len(waiting)} migrations wait; run `manage.py migrate`." if waiting else ""
         yield "files", self._files()
-        yield "model", self._model()
         if waiting:
             return
+        yield "model", self._model()
         health = describe_health()
         yield "workers", " ".join(health["problems"])
         yield (

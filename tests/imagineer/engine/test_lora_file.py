@@ -1,198 +1,241 @@
+import hashlib
 import json
-import pickle
 import struct
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+import torch
+from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
-from imagineer.engine.lora_file import LoraInfo, explain_misfit, inspect_lora
+from imagineer.engine.lora_file import explain_misfit, inspect_lora
 from imagineer.engine.model_folder import read_model
 from imagineer.engine.types import LoraError
+from tests.imagineer.engine.tiny_model import build_tiny_lora, write_adapter_metadata
 
 
-def write(path, header, body=b"", length=None):
-    """A safetensors file of any header: a dict, or bytes as they are."""
+def write_safetensors(path, header: object, data: bytes = b"", *, length: int | None = None):
+    """Write a file with any header, true or not."""
     raw = header if isinstance(header, bytes) else json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(raw) if length is None else length) + raw + body)
+    path.write_bytes(struct.pack("<Q", len(raw) if length is None else length) + raw + data)
     return path
 
 
-def layer(name="lora_unet_mid_block_attentions_0_attn2_to_k", at=0, width=4, **changes):
-    """One layer of rank 1 in kohya's layout: 2 × width numbers of float32 from `at` on."""
-    half = 4 * width
-    return {
-        f"{name}.lora_down.weight": {
-            "dtype": "F32",
-            "shape": [1, width],
-            "data_offsets": [at, at + half],
-            **changes,
-        },
-        f"{name}.lora_up.weight": {
-            "dtype": "F32",
-            "shape": [width, 1],
-            "data_offsets": [at + half, at + 2 * half],
-        },
-    }
+def make_lora(path, layer: str, width: int, *, down="lora_down.weight", up="lora_up.weight", metadata=None):
+    save_file(
+        {f"{layer}.{down}": torch.ones(4, width), f"{layer}.{up}": torch.ones(8, 4)}, path, metadata=metadata
+    )
+    return path
 
 
-def explain(path) -> str:
-    """The sentence that refuses a file."""
-    with pytest.raises(LoraError) as caught:
-        inspect_lora(path)
-    text = str(caught.value)
-    assert "\n" not in text
-    assert len(text) < 400
-    return text
-
-
-def test_a_lora_is_told_by_its_header(loras):
-    info = inspect_lora(loras["half"])
-    assert (info.layout, info.family, info.rank, info.alpha) == ("kohya", "sd15", 4, 2.0)
+@pytest.mark.parametrize("layout", ["kohya", "diffusers", "peft"])
+def test_layout_rank_alpha_and_number_of_tensors_are_found(layout, tiny_folder, tmp_path):
+    path = build_tiny_lora(tmp_path / "l.safetensors", tiny_folder, layout=layout, rank=8, alpha=2)
+    info = inspect_lora(path)
+    assert (info.layout, info.rank, info.alpha, info.keys) == (layout, 8, 2.0, 84)
+    assert set(info.scales.values()) == {0.25}
     assert info.cross_attention_dim == 16
-    assert set(info.scales.values()) == {0.5}
 
 
-def test_the_hashes_are_those_of_the_file_and_of_what_follows_its_header(loras):
-    import hashlib
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_alpha_is_read_in_every_type(dtype, tmp_path):
+    layer = "lora_unet_down_blocks_0_attn2_to_k"
+    tensors = {f"{layer}.lora_down.weight": torch.ones(4, 768), f"{layer}.lora_up.weight": torch.ones(8, 4)}
+    save_file(tensors | {f"{layer}.alpha": torch.tensor(2.5, dtype=dtype)}, tmp_path / "l.safetensors")
+    assert inspect_lora(tmp_path / "l.safetensors").alpha == 2.5
 
-    info, raw = inspect_lora(loras["plain"]), loras["plain"].read_bytes()
-    start = 8 + struct.unpack("<Q", raw[:8])[0]
+
+def test_without_alpha_it_is_the_rank(tiny_folder, tmp_path):
+    assert inspect_lora(build_tiny_lora(tmp_path / "l.safetensors", tiny_folder, rank=3)).alpha == 3
+
+
+def test_diffusers_metadata_gives_alpha_patterns_and_rank_stabilised_scale(tiny_folder, tmp_path):
+    stated = write_adapter_metadata(
+        unet__lora_alpha=8, unet__alpha_pattern={"attn2.to_k": 2, "(a+)+$": 99}, unet__use_rslora=True
+    )
+    info = inspect_lora(build_tiny_lora(tmp_path / "l.safetensors", tiny_folder, rank=4, metadata=stated))
+    assert {scale for layer, scale in info.scales.items() if layer.endswith("attn2.to_k")} == {1.0}  # 2 ÷ √4
+    assert {scale for layer, scale in info.scales.items() if not layer.endswith("attn2.to_k")} == {4.0}
+
+
+def test_the_hashes_are_those_of_other_tools(tiny_folder, tmp_path):
+    """AutoV3 is the SHA-256 of everything behind the header (kohya's and A1111's addnet hash)."""
+    path = build_tiny_lora(tmp_path / "l.safetensors", tiny_folder, metadata={"ss_output_name": "l"})
+    raw = path.read_bytes()
+    info = inspect_lora(path)
     assert info.sha256 == hashlib.sha256(raw).hexdigest()
-    assert info.autov3 == hashlib.sha256(raw[start:]).hexdigest()
-
-
-def test_trigger_words_come_from_the_captions_tags(tmp_path):
-    tags = {"ss_tag_frequency": json.dumps({"10_x": {"engraving": 9, " ink ": 12, "bad\x07": 1, "n": "9"}})}
-    path = write(tmp_path / "a.safetensors", {"__metadata__": tags, **layer()}, bytes(32))
-    assert inspect_lora(path).trigger_words == ("ink", "engraving", "bad")
-
-
-def test_alpha_comes_from_a_pattern_for_the_layers_that_it_names(tmp_path):
-    stated = {"unet.lora_alpha": 2, "unet.alpha_pattern": {"^mid.to_k": 3, "to_k": 4, "k": 9}}
-    tensors = {}
-    for at, name in enumerate(("mid.to_k", "up.to_k", "up.to_v")):
-        for role, shape in (("lora_A", [2, 1]), ("lora_B", [1, 2])):
-            offset = 16 * at + (8 if role == "lora_B" else 0)
-            tensors[f"unet.{name}.{role}.weight"] = {
-                "dtype": "F32",
-                "shape": shape,
-                "data_offsets": [offset, offset + 8],
-            }
-    header = {"__metadata__": {"lora_adapter_metadata": json.dumps(stated)}, **tensors}
-    info = inspect_lora(write(tmp_path / "a.safetensors", header, bytes(48)))
-    assert info.layout == "peft"
-    assert info.scales == {"unet.mid.to_k": 1.5, "unet.up.to_k": 2.0, "unet.up.to_v": 1.0}
-
-
-def test_a_lora_for_another_family_is_explained_with_both_names(loras, tiny_folder, tiny_xl_folder):
-    tiny, tiny_xl = read_model(tiny_folder), read_model(tiny_xl_folder)
-    plain, xl = inspect_lora(loras["plain"]), inspect_lora(loras["xl"])
-    assert explain_misfit(plain, tiny) == explain_misfit(xl, tiny_xl) == ""
-    assert "text width 32" in explain_misfit(xl, tiny)
-    assert "the model tiny-xl is SDXL (text width 32)" in explain_misfit(plain, tiny_xl)
-
-
-@pytest.mark.parametrize("share", [0, 3, 8, 100, 0.5, -1])
-def test_a_truncated_file_is_refused(loras, tmp_path, share):
-    raw = loras["plain"].read_bytes()
-    path = tmp_path / "cut.safetensors"
-    path.write_bytes(raw[: int(len(raw) * share)] if share == 0.5 else raw[:share])
-    assert "cut.safetensors cannot be used as a LoRA: it is " in explain(path)
+    assert info.autov3 == hashlib.sha256(raw[8 + struct.unpack("<Q", raw[:8])[0] :]).hexdigest()
+    save_file(load_file(path), path, metadata={"ss_output_name": "renamed"})
+    assert inspect_lora(path).autov3 == info.autov3, "metadata does not change it"
+    assert inspect_lora(path).sha256 != info.sha256
 
 
 @pytest.mark.parametrize(
-    ("header", "words"),
+    ("layer", "width", "metadata", "family"),
     [
-        (b"[" * 200_000, "not JSON"),
-        (b'{"a":' * 100_000, "not JSON"),
-        (b"[]", "not a table"),
-        (b"{}", "no tensors"),
-        (b'{"a": 1}', "malformed"),
-        (b"\xff\xfe\x00\x01", "not JSON"),
-        (b'{"a": ' + b"9" * 10_000 + b"}", "not JSON"),
-        ({"__metadata__": [1], **layer()}, "metadata"),
-        ({"__metadata__": {"a": 1}, **layer()}, "metadata"),
-        (layer(data_offsets=[0, 12]), "malformed"),
-        (layer(data_offsets=[16, 32]), "overlap"),
-        (layer(data_offsets=[8, 24]), "overlap"),
-        (layer(at=10**15), "beyond its end"),
-        (layer(data_offsets=[-16, 0]), "malformed"),
-        (layer(data_offsets=[16, 0]), "malformed"),
-        (layer(data_offsets=[True, 16]), "malformed"),
-        (layer(data_offsets="0,16"), "malformed"),
-        (layer(shape=[2**62, 2**62]), "malformed"),
-        (layer(shape=[1.0, 4]), "malformed"),
-        (layer(shape=[4]), "do not belong together"),
-        (layer(shape=[2, 2]), "do not belong together"),
-        ({key: entry for key, entry in layer().items() if "up" in key}, "incomplete"),
-        (layer(name="lora_unet_" + "x" * 10_000), "name of a tensor"),
-        ({**layer(), **layer("unet.a", at=32)}, "mixes the layouts"),
-        ({"weight": {"dtype": "F32", "shape": [8], "data_offsets": [0, 32]}}, "no LoRA layers"),
-        (layer("lora_transformer_a"), "transformer model"),
-        ({"x.hada_w1_a": {"dtype": "F32", "shape": [8], "data_offsets": [0, 32]}}, "LoHa"),
-        ({"emb_params": {"dtype": "F32", "shape": [8], "data_offsets": [0, 32]}}, "textual inversion"),
-        (
-            {"first_stage_model.a": {"dtype": "F32", "shape": [8], "data_offsets": [0, 32]}},
-            "a whole model",
-        ),
+        ("lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k", 768, None, "sd15"),
+        ("lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k", 1024, None, "sd2"),
+        ("lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k", 2048, None, "sdxl"),
+        ("lora_te2_text_model_encoder_layers_0_mlp_fc1", 1280, None, "sdxl"),
+        ("lora_te_text_model_encoder_layers_0_mlp_fc1", 768, None, "sd15"),
+        ("lora_unet_conv_in", 16, {"ss_base_model_version": "sdxl_base_v1-0"}, "sdxl"),
+        ("lora_unet_conv_in", 16, {"modelspec.architecture": "stable-diffusion-v1/lora"}, "sd15"),
+        ("lora_unet_conv_in", 16, {"modelspec.architecture": "stable-diffusion-v2-768-v/lora"}, "sd2"),
     ],
 )
-def test_a_hostile_header_is_refused_in_one_sentence(tmp_path, header, words):
-    assert words in explain(write(tmp_path / "a.safetensors", header, bytes(64)))
+def test_the_family_is_found_from_widths_layers_or_metadata(layer, width, metadata, family, tmp_path):
+    assert (
+        inspect_lora(make_lora(tmp_path / "l.safetensors", layer, width, metadata=metadata)).family == family
+    )
 
 
-def test_a_header_that_claims_to_be_huge_is_not_read(tmp_path):
-    assert "cut short" in explain(write(tmp_path / "a.safetensors", layer(), bytes(32), length=2**63))
-    path = write(tmp_path / "b.safetensors", b"{", length=30_000_000)
-    with path.open("r+b") as file:
-        file.truncate(30_000_100)  # sparse: it takes no room on the disk
-    assert "header is larger" in explain(path)
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        ({"modelspec.trigger_phrase": "inkstyle, in ink"}, ("inkstyle", "in ink")),
+        (
+            {"ss_tag_frequency": '{"10_ink": {"fox": 2, " inkstyle ": 9}, "b": {"fox": 1}}'},
+            ("inkstyle", "fox"),
+        ),
+        ({"modelspec.trigger_phrase": "None", "ss_tag_frequency": "None"}, ()),
+        ({"ss_tag_frequency": '{"a": [1], "b": {"fox": "many"}}'}, ()),
+        ({"ss_tag_frequency": "[" * 100_000}, ()),
+        ({"modelspec.trigger_phrase": "a\x00b\u202e" + "c" * 500}, ("ab" + "c" * 98,)),
+        (None, ()),
+    ],
+)
+def test_trigger_words_come_from_the_metadata_cleaned(metadata, words, tmp_path):
+    path = make_lora(tmp_path / "l.safetensors", "lora_unet_a_attn2_to_k", 768, metadata=metadata)
+    assert inspect_lora(path).trigger_words == words
 
 
-def test_a_pickle_under_another_name_is_refused_and_not_run(tmp_path):
-    class Trap:
-        def __reduce__(self):
-            return open, (str(tmp_path / "sprung"), "w")
-
-    path = tmp_path / "trap.safetensors"
-    path.write_bytes(pickle.dumps(Trap()))
-    assert "cannot be used as a LoRA" in explain(path)
-    assert not (tmp_path / "sprung").exists()
+def test_a_lora_that_fits_is_told_from_one_that_does_not(tiny_folder, tiny_xl_folder, tmp_path):
+    lora = inspect_lora(build_tiny_lora(tmp_path / "l.safetensors", tiny_folder))
+    assert explain_misfit(lora, read_model(tiny_folder)) == ""
+    assert "SDXL (text width 32)" in explain_misfit(lora, read_model(tiny_xl_folder))
+    text_only = inspect_lora(make_lora(tmp_path / "t.safetensors", "lora_te2_text_model_fc1", 1280))
+    assert explain_misfit(text_only, read_model(tiny_folder)).startswith("it was made for SDXL,")
 
 
-def test_a_pointer_of_git_lfs_is_told_as_one(tmp_path):
-    path = tmp_path / "a.safetensors"
-    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
-    assert "git lfs pull" in explain(path)
+# ---- What is no LoRA
 
 
-def test_a_whole_model_and_a_folder_are_no_loras(tiny_folder, tmp_path):
-    assert "cannot be used" in explain(tiny_folder / "unet" / "diffusion_pytorch_model.safetensors")
-    assert "cannot be read" in explain(tmp_path)
-    assert "There is no LoRA file" in explain(tmp_path / "gone.safetensors")
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("lora_unet_a.hada_w1_a", "LoHa"),
+        ("lora_unet_a.lokr_w1", "LoKr"),
+        ("lora_unet_a.dora_scale", "DoRA"),
+        ("lora_unet_a.lora_mid.weight", "CP form"),
+        ("model.diffusion_model.input_blocks.0.0.weight", "a whole model"),
+        ("emb_params", "textual inversion"),
+        ("transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight", "Flux"),
+        ("lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight", "Flux"),
+        ("down_blocks.0.resnets.0.conv1.weight", "no LoRA layers"),
+        ("lora_unet_a.lora_down.weight", "incomplete"),
+    ],
+)
+def test_other_kinds_of_files_are_named_for_what_they_are(key, reason, tmp_path):
+    save_file({key: torch.ones(4, 4)}, tmp_path / "l.safetensors")
+    with pytest.raises(LoraError, match=reason) as caught:
+        inspect_lora(tmp_path / "l.safetensors")
+    assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("alpha", ["1e999", '"much"', "null", "[1]", "1e7"])
-def test_an_alpha_that_is_no_sensible_number_is_refused(tmp_path, alpha):
-    stated = {"__metadata__": {"lora_adapter_metadata": f'{{"unet.lora_alpha": {alpha}}}'}}
-    tensors = {
-        f"unet.a.{role}.weight": {"dtype": "F32", "shape": [2, 2], "data_offsets": [at, at + 16]}
-        for role, at in (("lora_A", 0), ("lora_B", 16))
-    }
-    assert "no sensible number" in explain(write(tmp_path / "a.safetensors", stated | tensors, bytes(32)))
+def tensor(begin, end, shape=None, dtype="F32"):
+    return {"dtype": dtype, "shape": shape or [(end - begin) // 4], "data_offsets": [begin, end]}
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(data=st.data())
-def test_no_damage_to_a_file_gives_anything_but_a_sentence(loras, tmp_path, data):
-    raw = bytearray(loras["kohya"].read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))):
-        at = data.draw(st.integers(0, min(len(raw), 3000) - 1))
-        raw[at : at + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=4))
-    path = tmp_path / "damaged.safetensors"
+@pytest.mark.parametrize(
+    ("header", "length", "reason"),
+    [
+        ({}, None, "no tensors"),
+        (b"", None, "not JSON"),
+        (b"[1, 2]", None, "not a table"),
+        (b"[" * 100_000, None, "not JSON"),
+        ({"a": tensor(0, 8), "b": tensor(4, 12)}, None, "overlap"),
+        ({"a": tensor(0, 80)}, None, "cut short"),
+        ({"a": tensor(0, 8)}, 2**63, "cut short"),
+        ({"a": tensor(0, 8)}, 2**64 - 1, "cut short"),
+        ({"a": tensor(8, 0, [2])}, None, "malformed"),
+        ({"a": tensor(0, 8, [3])}, None, "malformed"),
+        ({"a": tensor(0, 8, [-2])}, None, "malformed"),
+        ({"a": tensor(0, 8, [True, 2])}, None, "malformed"),
+        ({"a": tensor(0, 8, [2.0])}, None, "malformed"),
+        ({"a": tensor(0, 8, [1] * 17)}, None, "malformed"),
+        ({"a": {"dtype": "F32"}}, None, "malformed"),
+        ({"a": 5}, None, "malformed"),
+        ({"__metadata__": {"a": 1}}, None, "metadata"),
+        ({"__metadata__": [1]}, None, "metadata"),
+    ],
+)
+def test_a_header_that_lies_is_refused(header, length, reason, tmp_path):
+    path = write_safetensors(tmp_path / "l.safetensors", header, b"\0" * 16, length=length)
+    with pytest.raises(LoraError, match=reason):
+        inspect_lora(path)
+
+
+def test_a_header_of_more_than_25_megabytes_is_not_read(tmp_path):
+    path = tmp_path / "l.safetensors"
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", 26_000_000))
+        file.truncate(30_000_000)
+    with pytest.raises(LoraError, match="25 MB"):
+        inspect_lora(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "too short"),
+        (b"PK\x03\x04" + b"\0" * 100, "not a safetensors file"),
+        (b"\x80\x02}q\x00." + b"\0" * 100, "not a safetensors file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull"),
+    ],
+)
+def test_pickles_archives_and_pointers_are_refused(content, reason, tmp_path):
+    (tmp_path / "l.safetensors").write_bytes(content)
+    with pytest.raises(LoraError, match=reason):
+        inspect_lora(tmp_path / "l.safetensors")
+
+
+@pytest.mark.parametrize("alpha", [float("nan"), float("inf"), 1e30])
+def test_an_alpha_that_is_no_sensible_number_is_refused(alpha, tmp_path):
+    layer = "lora_unet_a_attn2_to_k"
+    tensors = {f"{layer}.lora_down.weight": torch.ones(4, 768), f"{layer}.lora_up.weight": torch.ones(8, 4)}
+    save_file(tensors | {f"{layer}.alpha": torch.tensor(alpha)}, tmp_path / "l.safetensors")
+    with pytest.raises(LoraError, match="alpha"):
+        inspect_lora(tmp_path / "l.safetensors")
+
+
+@pytest.mark.parametrize("stated", ["[", "[1]", '{"unet.lora_alpha": "8"}', '{"unet.lora_alpha": 1e999}'])
+def test_adapter_metadata_that_is_malformed_is_refused(stated, tiny_folder, tmp_path):
+    path = build_tiny_lora(
+        tmp_path / "l.safetensors", tiny_folder, metadata={"lora_adapter_metadata": stated}
+    )
+    with pytest.raises(LoraError, match=r"l\.safetensors cannot be used"):
+        inspect_lora(path)
+
+
+def test_a_missing_file_and_a_folder_are_sentences(tmp_path):
+    with pytest.raises(LoraError, match="no LoRA file"):
+        inspect_lora(tmp_path / "nowhere.safetensors")
+    with pytest.raises(LoraError, match="cannot be read"):
+        inspect_lora(tmp_path)
+
+
+@given(
+    damage=st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=8),
+    cut=st.integers(0, 40_000),
+)
+def test_a_damaged_file_is_read_or_refused_and_nothing_else(damage, cut, tiny_lora, tmp_path_factory):
+    raw = bytearray(tiny_lora.read_bytes()[: cut or None])
+    for at, value in damage:
+        if at < len(raw):
+            raw[at] = value
+    path = tmp_path_factory.getbasetemp() / "damaged.safetensors"
     path.write_bytes(raw)
     try:
-        assert isinstance(inspect_lora(path), LoraInfo)
+        inspect_lora(path)
     except LoraError as error:
         assert len(str(error)) < 600

@@ -1,52 +1,59 @@
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagineer.engine.planner import Signature, plan_batches, sign
+from imagineer.engine.planner import plan_batches, sign
 from imagineer.engine.types import GenerationRequest, LoraRef
 
-signatures = st.builds(
-    Signature,
-    loras=st.sampled_from([(), (LoraRef("a", "a.safetensors"),), (LoraRef("a", "a.safetensors", 0.5),)]),
-    size=st.sampled_from([(64, 64), (64, 96)]),
-    steps=st.sampled_from([10, 20]),
-    scheduler=st.just("euler"),
-    guidance_scale=st.just(7.5),
+BASE = GenerationRequest("a cat", width=64, height=64)
+INK = LoraRef("ink", "ink.safetensors")
+
+
+def plan(requests, size=8):
+    return plan_batches(
+        (sign(request, (request.width, request.height)) for request in requests), lambda _: size
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": 31},
+        {"scheduler": "ddim"},
+        {"guidance_scale": 7.0},
+        {"width": 96},
+        {"loras": (INK,)},
+    ],
 )
+def test_requests_that_differ_in_what_the_network_shares_are_drawn_apart(change):
+    assert plan([BASE, replace(BASE, **change), BASE]) == [[0, 2], [1]]
 
 
-@given(st.lists(signatures, max_size=60), st.integers(min_value=0, max_value=9))
-def test_every_row_is_in_one_batch_of_its_like_and_no_batch_is_too_large(rows, size):
-    batches = plan_batches(rows, lambda _signature: size)
-    assert sorted(index for batch in batches for index in batch) == list(range(len(rows)))
+@pytest.mark.parametrize("change", [{"prompt": "b"}, {"negative_prompt": "b"}, {"seed": 5}])
+def test_requests_that_differ_in_what_each_row_has_go_together(change):
+    assert plan([BASE, replace(BASE, **change)]) == [[0, 1]]
+
+
+def test_the_weight_and_content_of_a_lora_matter():
+    heavier, changed = replace(INK, weight=0.5), replace(INK, sha256="a")
+    assert plan([replace(BASE, loras=(lora,)) for lora in (INK, heavier, changed, INK)]) == [[0, 3], [1], [2]]
+
+
+def test_nothing_to_draw_is_no_batch():
+    assert plan([]) == []
+
+
+@given(kinds=st.lists(st.integers(0, 3), max_size=60), size=st.integers(0, 9))
+def test_every_request_is_planned_once_in_order_and_within_the_batch_size(kinds, size):
+    batches = plan([replace(BASE, steps=kind + 1) for kind in kinds], size)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(kinds)))
     for batch in batches:
         assert 1 <= len(batch) <= max(1, size)
-        assert len({rows[index] for index in batch}) == 1
         assert batch == sorted(batch)
-
-
-@given(st.lists(signatures, max_size=60), st.integers(min_value=1, max_value=9))
-def test_no_batch_could_have_been_joined_with_another(rows, size):
-    batches = plan_batches(rows, lambda _signature: size)
-    for signature in set(rows):
-        count = sum(rows[batch[0]] == signature for batch in batches)
-        assert count == -(-rows.count(signature) // size)
-
-
-def test_the_size_of_a_batch_may_depend_on_its_signature():
-    small, large = (sign(GenerationRequest("a"), (side, side)) for side in (64, 128))
-    rows = [small, large, small, large, small]
-    assert plan_batches(rows, lambda signature: 3 if signature is small else 1) == [[0, 2, 4], [1], [3]]
-
-
-def test_prompts_and_seeds_do_not_part_rows_but_what_the_network_is_set_to_does():
-    def signed(**changes):
-        return sign(GenerationRequest(**{"prompt": "a", **changes}), (64, 64))
-
-    assert signed() == signed(prompt="b", seed=3, negative_prompt="c")
-    for change in (
-        {"steps": 1},
-        {"guidance_scale": 1.0},
-        {"scheduler": "ddim"},
-        {"loras": (LoraRef("x", "x"),)},
-    ):
-        assert signed() != signed(**change)
+        assert len({kinds[index] for index in batch}) == 1
+    by_kind = {kind: [batch for batch in batches if kinds[batch[0]] == kind] for kind in set(kinds)}
+    assert all(len(batch) == max(1, size) for same in by_kind.values() for batch in same[:-1]), (
+        "only the last is short"
+    )

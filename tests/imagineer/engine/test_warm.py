@@ -1,48 +1,55 @@
-import os
+"""One model stays in memory from job to job, and never two."""
+
+import shutil
+import weakref
 
 import pytest
 
-from imagineer.engine import warm
 from imagineer.engine.types import ModelError
-from tests.imagineer.engine.asking import ask
+from imagineer.engine.warm import release_engine, warm_engine
+from tests.imagineer.engine.tiny_model import build_tiny_model
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays_warm():
+def _cold_before_and_after():
+    release_engine()
     yield
-    warm.release_engine()
+    release_engine()
 
 
-def test_the_next_job_with_the_same_model_finds_the_engine_warm(tiny_folder):
-    first = warm.warm_engine(tiny_folder, device="cpu", threads=1)
-    assert warm.warm_engine(tiny_folder, device="cpu", threads=1) is first
+def weights_of(engine):
+    return weakref.ref(engine._pipe.unet.conv_in.weight)
 
 
-def test_another_model_takes_the_place_of_the_one_before(tiny_folder, copied_folder):
-    first = warm.warm_engine(tiny_folder, device="cpu", threads=1)
-    second = warm.warm_engine(copied_folder, device="cpu", threads=1)
-    assert second is not first
-    assert first._pipe is None
+def test_the_next_job_on_the_same_model_finds_it_warm(tiny_folder):
+    assert warm_engine(tiny_folder, device="cpu") is warm_engine(str(tiny_folder), device="cpu")
 
 
-def test_weights_that_were_replaced_are_loaded_anew(copied_folder):
-    from safetensors.torch import load_file, save_file
-
-    (before,) = warm.warm_engine(copied_folder, device="cpu", threads=1).draw([ask()])
-    file = copied_folder / "unet" / "diffusion_pytorch_model.safetensors"
-    save_file(
-        {name: tensor * 0.5 for name, tensor in load_file(file).items()}, file, metadata={"format": "pt"}
-    )
-    os.utime(file, (1, 1))
-    (after,) = warm.warm_engine(copied_folder, device="cpu", threads=1).draw([ask()])
-    assert after.image.tobytes() != before.image.tobytes()
-    assert after.recipe["model"]["hash"] != before.recipe["model"]["hash"]
+def test_another_model_takes_the_place_of_the_one_before(tiny_folder, tiny_xl_folder):
+    first = warm_engine(tiny_folder, device="cpu")
+    weights = weights_of(first)
+    assert warm_engine(tiny_xl_folder, device="cpu") is not first
+    assert weights() is None
 
 
-def test_a_model_that_cannot_be_loaded_leaves_nothing_warm(tiny_folder, copied_folder):
-    first = warm.warm_engine(tiny_folder, device="cpu", threads=1)
-    (copied_folder / "tokenizer" / "tokenizer.json").write_text("{}")
-    with pytest.raises(ModelError):
-        warm.warm_engine(copied_folder, device="cpu", threads=1)
-    assert first._pipe is None
-    assert warm.warm_engine(tiny_folder, device="cpu", threads=1).draw([ask()])
+def test_weights_exchanged_in_the_same_folder_are_loaded_anew(tiny_folder, tmp_path, request_for):
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    [before] = warm_engine(folder, device="cpu").draw([request_for()])
+    build_tiny_model(folder, seed=1)
+    [after] = warm_engine(folder, device="cpu").draw([request_for()])
+    assert before.recipe["model"]["hash"] != after.recipe["model"]["hash"]
+    assert before.image.tobytes() != after.image.tobytes()
+
+
+def test_a_broken_model_is_an_error_and_the_warm_one_stays_usable(tiny_folder, tmp_path, request_for):
+    engine = warm_engine(tiny_folder, device="cpu")
+    with pytest.raises(ModelError, match="no model folder"):
+        warm_engine(tmp_path / "nowhere", device="cpu")
+    assert warm_engine(tiny_folder, device="cpu") is engine
+    assert engine.draw([request_for()])
+
+
+def test_a_released_engine_gives_its_weights_back(tiny_folder):
+    weights = weights_of(warm_engine(tiny_folder, device="cpu"))
+    release_engine()
+    assert weights() is None

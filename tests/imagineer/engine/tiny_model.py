@@ -1,74 +1,57 @@
-"""Models and LoRAs of random weights in the real layouts: real code, small numbers, made in a second or two."""
+"""Diffusers folders and LoRAs of a few thousand random weights: the real code at a cost of milliseconds."""
 
+import json
 from pathlib import Path
 
-TEXT_WIDTH = 16
-# The projections of attention, which LoRAs are mostly made for: in the UNet and in a CLIP text encoder.
-PROJECTIONS = (".to_q", ".to_k", ".to_v", ".to_out.0", ".q_proj", ".k_proj", ".v_proj", ".out_proj")
+from imagineer.engine.tensor_file import read_header
+
+WIDTH = 16  # of each text encoder
+TARGETS = ("attn1.to_q", "attn1.to_v", "attn2.to_k", "attn2.to_v", "ff.net.2", "conv1")
 
 
-def build_tiny_model(path: Path, *, sdxl: bool = False) -> Path:
-    """Write a whole diffusers folder (SD 1.5 or SDXL layout, native size 64 px, text width 16 or 32) and return it."""
+def build_tiny_model(path: Path | str, *, sdxl: bool = False, seed: int = 0) -> Path:
+    """Save a StableDiffusionPipeline (or SDXL) folder with random weights for pictures of 64×64 and return its path.
+
+    The tokenizer knows single letters only, so a prompt of some 80 characters needs a second window.
+    """
+    import diffusers
     import torch
-    from diffusers import (
-        AutoencoderKL,
-        DDIMScheduler,
-        StableDiffusionPipeline,
-        StableDiffusionXLPipeline,
-        UNet2DConditionModel,
-    )
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-    torch.manual_seed(0)
-    extras = {}
-    if sdxl:
-        extras = {
-            "addition_embed_type": "text_time",
-            "addition_time_embed_dim": 8,
-            "projection_class_embeddings_input_dim": 6 * 8 + TEXT_WIDTH,
-            "use_linear_projection": True,
-        }
-    unet = UNet2DConditionModel(
-        sample_size=16,
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        norm_num_groups=4,
-        cross_attention_dim=TEXT_WIDTH * (2 if sdxl else 1),
-        attention_head_dim=2,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        **extras,
-    )
-    vae = AutoencoderKL(
-        block_out_channels=(8, 16, 16),
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=4,
-        sample_size=64,
-    )
-    scheduler = DDIMScheduler(
-        beta_schedule="scaled_linear",
-        beta_start=0.00085,
-        beta_end=0.012,
-        clip_sample=False,
-        steps_offset=1,
-        set_alpha_to_one=False,
-    )
-    tokenizer = _build_tokenizer()
+    path = Path(path)
+    torch.manual_seed(seed)
     parts = {
-        "vae": vae,
-        "unet": unet,
-        "scheduler": scheduler,
-        "tokenizer": tokenizer,
-        "text_encoder": CLIPTextModel(_text_config(tokenizer)),
+        "vae": diffusers.AutoencoderKL(
+            block_out_channels=(8, 16, 16),
+            down_block_types=("DownEncoderBlock2D",) * 3,
+            up_block_types=("UpDecoderBlock2D",) * 3,
+            layers_per_block=1,
+            latent_channels=4,
+            norm_num_groups=4,
+            sample_size=64,
+        ),
+        "unet": diffusers.UNet2DConditionModel(
+            sample_size=16,
+            block_out_channels=(16, 32),
+            layers_per_block=1,
+            norm_num_groups=4,
+            attention_head_dim=8,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            cross_attention_dim=2 * WIDTH if sdxl else WIDTH,
+            **(_xl_conditioning() if sdxl else {}),
+        ),
+        "scheduler": diffusers.EulerDiscreteScheduler(
+            beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, steps_offset=1
+        ),
+        "tokenizer": _build_tokenizer(),
+        "text_encoder": _build_text_encoder(projects=False),
     }
+    _make_attentive(parts["unet"])
     if sdxl:
-        second = CLIPTextModelWithProjection(_text_config(tokenizer))
-        pipe = StableDiffusionXLPipeline(**parts, text_encoder_2=second, tokenizer_2=tokenizer)
+        parts |= {"tokenizer_2": _build_tokenizer(), "text_encoder_2": _build_text_encoder(projects=True)}
+        pipe = diffusers.StableDiffusionXLPipeline(**parts, add_watermarker=False)
     else:
-        pipe = StableDiffusionPipeline(
+        pipe = diffusers.StableDiffusionPipeline(
             **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
         )
     pipe.save_pretrained(path)
@@ -76,48 +59,78 @@ def build_tiny_model(path: Path, *, sdxl: bool = False) -> Path:
 
 
 def build_tiny_lora(
-    path: Path,
-    model_folder: Path,
+    path: Path | str,
+    model: Path,
     *,
     layout: str = "diffusers",
     rank: int = 4,
-    seed: int = 0,
     alpha: float | None = None,
-    parts: tuple[str, ...] = ("unet", "text_encoder"),
+    with_text_encoder: bool = False,
+    strength: float = 0.6,
+    seed: int = 0,
+    metadata: dict[str, str] | None = None,
 ) -> Path:
-    """Write a LoRA of random weights for a model's attention; the same seed gives the same LoRA in both layouts.
-
-    `layout` is "diffusers" or "kohya"; `alpha` (kohya only) its alpha tensors' value, `rank` when not given.
-    """
+    """Save a random LoRA that fits `model`, in the layout kohya, diffusers or peft; `alpha` None writes none."""
     import torch
     from safetensors.torch import save_file
 
-    from imagineer.engine.tensor_file import read_header
-
-    noise = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     tensors = {}
-    for part in parts:
-        weights = "diffusion_pytorch_model" if part == "unet" else "model"
-        header = read_header(model_folder / part / f"{weights}.safetensors")
-        for key, tensor in sorted(header.tensors.items()):
-            module = key.removesuffix(".weight")
-            if not module.endswith(PROJECTIONS):
-                continue
-            rows, columns = tensor.shape
-            down = torch.randn(rank, columns, generator=noise)
-            up = torch.randn(rows, rank, generator=noise) * 0.3
-            # The files name the text encoder's modules as transformers did before it flattened the class.
-            name = module if part == "unet" else f"text_model.{module.removeprefix('text_model.')}"
-            if layout == "kohya":
-                layer = f"lora_{'unet' if part == 'unet' else 'te'}_{name.replace('.', '_')}"
-                tensors |= {f"{layer}.lora_down.weight": down, f"{layer}.lora_up.weight": up}
-                tensors[f"{layer}.alpha"] = torch.tensor(float(rank if alpha is None else alpha))
-            else:
-                layer = f"{part}.{name}.{'lora' if part == 'unet' else 'lora_linear_layer'}"
-                tensors |= {f"{layer}.down.weight": down, f"{layer}.up.weight": up}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path)
-    return path
+    for layer, shape in _list_layers(model, with_text_encoder=with_text_encoder):
+        name, down, up = _name_layer(layer, layout)
+        tensors[name + down] = torch.randn(rank, *shape[1:], generator=generator) * strength / rank**0.5
+        tensors[name + up] = (
+            torch.randn(shape[0], rank, *[1] * (len(shape) - 2), generator=generator) * strength
+        )
+        if alpha is not None:
+            tensors[f"{name}.alpha"] = torch.tensor(float(alpha))
+    save_file(tensors, path, metadata=metadata)
+    return Path(path)
+
+
+def _list_layers(model: Path, *, with_text_encoder: bool) -> list[tuple[str, tuple[int, ...]]]:
+    """Return (dotted name, shape of the weight) of the layers that the LoRA changes."""
+    files = [("unet", "diffusion_pytorch_model", TARGETS)]
+    if with_text_encoder:
+        files += [("text_encoder", "model", ("q_proj", "v_proj", "fc1"))]
+        if (model / "text_encoder_2").is_dir():
+            files += [("text_encoder_2", "model", ("q_proj", "v_proj", "fc1"))]
+    layers = []
+    for part, stem, targets in files:
+        for key, tensor in read_header(model / part / f"{stem}.safetensors").tensors.items():
+            layer = key.removesuffix(".weight")
+            if key.endswith(".weight") and layer.endswith(targets):
+                # transformers 5 saves its text encoders without the prefix that every LoRA file has.
+                inner = layer if part == "unet" else f"text_model.{layer.removeprefix('text_model.')}"
+                layers.append((f"{part}.{inner}", tensor.shape))
+    return layers
+
+
+def _name_layer(layer: str, layout: str) -> tuple[str, str, str]:
+    part, _, inner = layer.partition(".")
+    if layout == "kohya":
+        prefix = {"unet": "lora_unet", "text_encoder": "lora_te", "text_encoder_2": "lora_te2"}[part]
+        return f"{prefix}_{inner.replace('.', '_')}", ".lora_down.weight", ".lora_up.weight"
+    if layout == "peft":
+        return layer, ".lora_A.weight", ".lora_B.weight"
+    if part == "unet":
+        return layer, ".lora.down.weight", ".lora.up.weight"
+    return layer, ".lora_linear_layer.down.weight", ".lora_linear_layer.up.weight"
+
+
+def _xl_conditioning() -> dict:
+    return {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 6 * 8 + WIDTH,
+    }
+
+
+def _make_attentive(unet) -> None:
+    """Strengthen what the text adds, which with fresh weights would vanish in eight bits."""
+    for name, weights in unet.named_parameters():
+        if "attn2" in name and name.endswith("weight"):
+            weights.data.mul_(3)
 
 
 def _build_tokenizer():
@@ -125,22 +138,31 @@ def _build_tokenizer():
     from transformers import CLIPTokenizer
 
     letters = sorted(ByteLevel.alphabet())
-    tokens = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    vocabulary = {token: number for number, token in enumerate(tokens)}
-    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77)
+    tokens = [*letters, *[letter + "</w>" for letter in letters], "<|startoftext|>", "<|endoftext|>"]
+    vocab = {token: number for number, token in enumerate(tokens)}
+    return CLIPTokenizer(vocab=vocab, merges=[], model_max_length=77)
 
 
-def _text_config(tokenizer):
-    from transformers import CLIPTextConfig
+def _build_text_encoder(*, projects: bool):
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-    return CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=TEXT_WIDTH,
-        intermediate_size=TEXT_WIDTH,
-        num_hidden_layers=1,
+    config = CLIPTextConfig(
+        vocab_size=514,
+        hidden_size=WIDTH,
+        intermediate_size=WIDTH,
+        num_hidden_layers=2,
         num_attention_heads=2,
-        projection_dim=TEXT_WIDTH,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        projection_dim=WIDTH,
+        bos_token_id=512,
+        eos_token_id=513,
+        pad_token_id=513,
+        initializer_factor=2.0,
     )
+    return (CLIPTextModelWithProjection if projects else CLIPTextModel)(config)
+
+
+def write_adapter_metadata(**parts: object) -> dict[str, str]:
+    """Return diffusers' LoRA metadata, for example `unet__lora_alpha=8`, as it stands in a file's header."""
+    return {
+        "lora_adapter_metadata": json.dumps({key.replace("__", "."): value for key, value in parts.items()})
+    }

@@ -97,7 +97,7 @@ def test_the_log_keeps_its_last_lines(progress, beat):
     for number in range(500):
         progress.log(f"line {number}")
     wait_until(lambda: "line 499" in read(progress).log_tail, "the log is written")
-    assert len(read(progress).log_tail.splitlines()) == 200
+    assert len(read(progress).log_tail.splitlines()) == 100
 
 
 @pytest.mark.parametrize(

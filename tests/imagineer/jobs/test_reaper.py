@@ -136,6 +136,10 @@ def test_a_worker_of_another_host_is_judged_by_its_lease_alone():
     there.seen_at = timezone.now() - timedelta(days=1)
     there.save()
     reaper.tick()
+    job.refresh_from_db()
+    assert job.status == JobStatus.RUNNING, "however long its owner was silent"
+    Job.objects.running().finish(JobStatus.COMPLETED, now=timezone.now())
+    reaper.tick()
     assert not Worker.objects.exists()
 
 

@@ -95,6 +95,14 @@ def test_of_many_claims_at_once_each_job_goes_to_one():
     assert set(Job.objects.values_list("epoch", flat=True)) == {1}
 
 
+def test_a_claim_on_an_old_sight_of_the_row_fails():
+    seen = submit(kind="errand")
+    claim("default")
+    Job.objects.all().requeue(now=timezone.now())  # queued again, as it was when it was seen
+    assert runner._take(seen) is None
+    assert claim("default").epoch == 2
+
+
 def test_work_refuses_to_run_inside_a_transaction():
     job = submit_items(1)
     with transaction.atomic(), pytest.raises(RuntimeError, match="inside a transaction"):

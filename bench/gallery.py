@@ -1,0 +1,169 @@
+"""S1, S2: what lists and pages of the library cost, with few rows and with many.
+
+The rows have no files: what is measured is the database and the pages, and files are read by neither.
+"""
+
+import os
+import statistics
+import tempfile
+import time
+from contextlib import contextmanager
+
+FEW = 10
+MANY = 10_000  # pictures; ten times as many with full=1
+PAIRS = 7
+
+
+def measure(full: bool = False):
+    many = MANY * 10 if full else MANY
+    with tempfile.TemporaryDirectory(prefix="imagineer-bench-") as folder:
+        os.environ["IMAGINEER_DATA_DIR"] = folder
+        os.environ["DJANGO_SETTINGS_MODULE"] = "imagineer.settings"
+        os.environ["DJANGO_ALLOWED_HOSTS"] = "testserver"
+        import django
+
+        django.setup()
+        from django.core.management import call_command
+
+        call_command("migrate", verbosity=0)
+        call_command("collectstatic", verbosity=0, interactive=False)
+        from django.test import Client
+
+        client = Client()
+        fill(0, FEW)
+        few = {address: count_queries(client, address) for address in ADDRESSES}
+        fill(FEW, many)
+        for address, limit in ADDRESSES.items():
+            number = count_queries(client, address)
+            yield {
+                "id": "S1",
+                "what": f"SQL queries of {address} with {many:,} pictures",
+                "ours": str(number),
+                "baseline": f"with {FEW} pictures: {few[address]}",
+                "ratio": f"{number / few[address]:.1f}×",
+                "goal": f"the same number{f', ≤ {limit}' if limit else ''}",
+                "met": number == few[address] and (limit is None or number <= limit),
+            }
+        yield compare_last_page(client, many)
+
+
+# address: most queries that its goal allows
+ADDRESSES = {
+    "/api/images": 3,
+    "/api/images?nsfw=hide": 3,
+    "/api/images?album=1": 3,
+    "/api/images?run=1": 3,
+    "/api/images?source_type=batch_generation": 3,
+    "/api/images?rating=safe": 3,
+    "/api/images?tag=rare": 3,
+    "/api/images?model=model": 3,
+    "/api/images/5": 3,
+    "/api/albums": 3,
+    "/api/albums?nsfw=hide": 3,
+    "/api/albums/1": 3,
+    "/": None,
+    "/albums": None,
+    "/albums/1": None,
+    "/images/5": None,
+    "/images/5?album=1": None,
+}
+
+
+def fill(start: int, end: int) -> None:
+    """Rows of pictures: one in five restricted, one in a thousand tagged; an album for each hundred, and one of all."""
+    from django.db import transaction
+
+    from gallery.models import Album, AlbumImage, DiffusionModel, Image, Label
+
+    with transaction.atomic():
+        model, _ = DiffusionModel.objects.get_or_create(name="model", defaults={"location": "x"})
+        everything, _ = Album.objects.get_or_create(pk=1, defaults={"name": "Everything"})
+        images = Image.objects.bulk_create(
+            [
+                Image(
+                    sha256=f"{number:064x}",
+                    file=f"originals/00/00/{number:064x}.png",
+                    filename=f"Picture_{number}.png",
+                    mime_type="image/png",
+                    width=512,
+                    height=720,
+                    file_size=400_000,
+                    phash=number,
+                    source_type="batch_generation" if number % 2 else "manual",
+                    source_id=1 + number // 100 if number % 2 else None,
+                    prompt=f"picture {number}, a lighthouse above a stormy sea, oil on canvas, thick strokes",
+                    generation_params={"seed": number, "steps": 30, "position": number % 100},
+                    model=model,
+                    rating="adult" if number % 5 == 0 else "safe",
+                    is_public=True,
+                )
+                for number in range(start, end)
+            ],
+            batch_size=5000,
+        )
+        albums = Album.objects.bulk_create(
+            [
+                Album(
+                    name=f"Album {first}",
+                    source_type="batch_generation",
+                    source_id=first,
+                    cover=images[first],
+                )
+                for first in range(0, len(images), 100)
+            ]
+        )
+        places = [
+            AlbumImage(album=album, image=image, position=position)
+            for position, image in enumerate(images, start)
+            for album in (everything, albums[(position - start) // 100])
+        ]
+        AlbumImage.objects.bulk_create(places, batch_size=5000)
+        Label.objects.bulk_create([Label(image=image, text="rare") for image in images[::1000]])
+        for album in [everything, *albums]:
+            album.image_count = album.places.count()
+        Album.objects.bulk_update([everything, *albums], ["image_count"], batch_size=500)
+
+
+def count_queries(client, address: str) -> int:
+    with counted() as queries:
+        response = client.get(address)
+    if response.status_code != 200:
+        raise RuntimeError(f"{address} answers {response.status_code}")
+    return len(queries)
+
+
+@contextmanager
+def counted():
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    with CaptureQueriesContext(connection) as queries:
+        yield queries
+
+
+def compare_last_page(client, many: int) -> dict:
+    """The first page against the last but one, both by cursor, in turns."""
+    from gallery.models import Image
+
+    deep = Image.objects.order_by("pk").values_list("pk", flat=True)[100]
+    first, last = [], []
+    for _ in range(PAIRS):
+        first.append(processor_time(client, "/api/images?per_page=60"))
+        last.append(processor_time(client, f"/api/images?per_page=60&after={deep}"))
+    ratio = statistics.median(last) / statistics.median(first)
+    return {
+        "id": "S2",
+        "what": f"processor time of the last page of {many:,} pictures against the first",
+        "ours": f"{1000 * statistics.median(last):.1f} ms ({1000 * min(last):.1f}–{1000 * max(last):.1f})",
+        "baseline": f"{1000 * statistics.median(first):.1f} ms ({1000 * min(first):.1f}–{1000 * max(first):.1f})",
+        "ratio": f"{ratio:.2f}×",
+        "goal": "≤ 1.1×",
+        "met": ratio <= 1.1,
+    }
+
+
+def processor_time(client, address: str, repeats: int = 20) -> float:
+    start = time.process_time()
+    for _ in range(repeats):
+        client.get(address)
+    return (time.process_time() - start) / repeats

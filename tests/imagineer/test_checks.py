@@ -1,0 +1,66 @@
+"""A wrong setting is explained before anything starts."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.clusters import ROOT
+
+
+def check(*options, **variables) -> subprocess.CompletedProcess:
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("IMAGINEER_", "DJANGO_"))
+    }
+    return subprocess.run(
+        [sys.executable, "manage.py", "check", *options],
+        env=clean
+        | {"DJANGO_SETTINGS_MODULE": "imagineer.settings", "DJANGO_DEBUG": "0", "DJANGO_SECRET_KEY": "x" * 60}
+        | variables,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"IMAGINEER_JOB_LEASE": "soon"}, ["imagineer.E001", "IMAGINEER_JOB_LEASE", "from 1 to 3600"]),
+        ({"DJANGO_DEBUG": "perhaps"}, ["imagineer.E001", "DJANGO_DEBUG"]),
+        ({"IMAGINEER_DATA_DIR": "/proc/nowhere"}, ["imagineer.E002", "/proc/nowhere"]),
+        ({"IMAGINEER_MODEL": "/no/such/model"}, ["imagineer.E003", "/no/such/model"]),
+        ({"Q_CLUSTER_NAME": "gpus"}, ["imagineer.E004", "gpus"]),
+    ],
+)
+def test_a_wrong_setting_is_an_id_and_a_sentence(variables, words, tmp_path):
+    done = check(**{"IMAGINEER_DATA_DIR": str(tmp_path)} | variables)
+    assert done.returncode == 1
+    for word in words:
+        assert word in done.stderr
+
+
+def test_good_settings_pass(tmp_path):
+    done = check(IMAGINEER_DATA_DIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_a_secret_key_nothing_starts_outside_debug(tmp_path):
+    done = check(IMAGINEER_DATA_DIR=str(tmp_path), DJANGO_SECRET_KEY="")
+    assert done.returncode == 1
+    assert "DJANGO_SECRET_KEY is not set" in done.stderr
+
+
+def test_the_web_program_refuses_wrong_settings(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", "import imagineer.wsgi"],
+        env=os.environ | {"IMAGINEER_JOB_LEASE": "soon", "IMAGINEER_DATA_DIR": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert "IMAGINEER_JOB_LEASE" in done.stderr
