@@ -76,7 +76,7 @@ lint: .venv/.installed-dev
 format: .venv/.installed-dev
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-bench: .venv/.installed
+bench: .venv/.installed-dev
 	$(BIN)/python -m bench $(if $(only),--only $(only)) $(if $(full),--full)
 
 chaos: .venv/.installed-dev

@@ -26,6 +26,13 @@ POSTGRES = os.environ.get("IMAGINEER_TEST_POSTGRES", "postgres://postgres@127.0.
 MARK = "IMAGINEER_TEST_SITE"  # an environment variable that every process of a site can be found by
 
 
+def do_without(service: str) -> None:
+    """Skip the test by name of the service it lacks; where all services must answer, as in CI, fail it."""
+    if os.environ.get("IMAGINEER_TEST_SERVICES") == "required":
+        pytest.fail(service)
+    pytest.skip(service)
+
+
 def wait_until(condition, what: str, *, timeout: float = 90):
     """The first true value of ``condition()``. The timeout only ends a hang; it is no promise."""
     end = time.monotonic() + timeout
@@ -225,7 +232,7 @@ def postgres():
     try:
         server = psycopg.connect(POSTGRES, connect_timeout=3, autocommit=True)
     except psycopg.OperationalError as error:
-        pytest.skip(f"PostgreSQL does not answer at {POSTGRES}: {error}")
+        do_without(f"PostgreSQL does not answer at {POSTGRES}: {error}")
     yield server.execute
     server.close()
 
@@ -234,9 +241,11 @@ def postgres():
 def migrated_postgres(postgres, tmp_path_factory):
     name = f"imagineer_test_{uuid.uuid4().hex[:8]}"
     postgres(f'CREATE DATABASE "{name}"')
-    _migrate(Site(tmp_path_factory.mktemp("migrated"), _postgres_url(name), lease=9))
-    yield name
-    postgres(f'DROP DATABASE "{name}" WITH (FORCE)')
+    try:
+        _migrate(Site(tmp_path_factory.mktemp("migrated"), _postgres_url(name), lease=9))
+        yield name
+    finally:
+        postgres(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def _postgres_url(name: str) -> str:
@@ -289,7 +298,7 @@ class RedisServer:
 def redis_server(tmp_path):
     program = shutil.which("redis-server")
     if not program:
-        pytest.skip("redis-server is not installed")
+        do_without("redis-server is not installed")
     server = RedisServer(program, tmp_path)
     yield server
     server.stop()

@@ -1,5 +1,14 @@
 import pytest
 
+from tests.clusters import (  # noqa: F401  fixtures
+    migrated_postgres,
+    migrated_sqlite,
+    postgres,
+    redis_server,
+    site,
+    site_on,
+)
+
 
 @pytest.fixture(autouse=True)
 def a_library_of_its_own(settings, tmp_path):
@@ -65,3 +74,12 @@ def tiny(settings, tiny_folder):
     settings.MODEL = str(tiny_folder)
     yield tiny_folder
     warm.release_engine()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """What the clusters said, beside the failure of a test that started some."""
+    report = yield
+    if report.failed and hasattr(item, "site"):
+        report.sections.append(("clusters", item.site.logs))
+    return report

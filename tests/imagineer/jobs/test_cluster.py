@@ -92,7 +92,7 @@ def test_any_process_of_a_busy_cluster_can_be_killed(site_on, tmp_path, backend,
     assert len(starts) <= job.total + 1, "at most the item in hand was begun again"
 
 
-@on_both_databases
+@on_both_if_slow
 @pytest.mark.parametrize("reach", ["main", "group"])
 def test_a_signal_to_stop_puts_the_job_back_without_a_strike(site_on, backend, reach):
     site = site_on(backend, lease=120)

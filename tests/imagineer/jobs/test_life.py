@@ -134,7 +134,7 @@ def test_terminal_states_are_final_and_only_the_holder_writes():
     run_state_machine_as_test(
         LifeOfAJob,
         settings=settings(
-            max_examples=60,
+            max_examples=40,
             stateful_step_count=30,
             deadline=None,
             database=None,
