@@ -130,6 +130,17 @@ def test_the_base_is_bit_identical_after_a_lora_batch(fresh, tiny_folder, tmp_pa
     assert (pixels(fresh, request_for()) == before).all()
 
 
+def test_a_prompt_is_encoded_anew_under_a_lora_of_the_text_encoder(fresh, tiny_folder, tmp_path, request_for):
+    """The prompt's embedding is remembered from the picture before; it must not be taken for the LoRA's."""
+    path = build_tiny_lora(tmp_path / "text.safetensors", tiny_folder, layout="kohya", with_text_encoder=True)
+    save_file({key: value for key, value in load_file(path).items() if key.startswith("lora_te_")}, path)
+    base = pixels(fresh, request_for())
+    half, whole = (pixels(fresh, request_for(), refer(path, weight)) for weight in (0.5, 1.0))
+    assert np.abs(whole - base).max() > 5
+    assert np.abs(whole - half).max() > 2
+    assert (pixels(fresh, request_for()) == base).all()
+
+
 def test_weight_zero_is_the_base_and_more_weight_is_more_change(fresh, tiny_folder, tmp_path, request_for):
     path = build_tiny_lora(tmp_path / "l.safetensors", tiny_folder, strength=0.2)
     base = pixels(fresh, request_for())
