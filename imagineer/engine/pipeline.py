@@ -112,7 +112,11 @@ class DiffusionEngine:
         free_memory()
 
     def plan(self, requests: Sequence[GenerationRequest]) -> list[list[int]]:
-        """Return batches of positions in `requests`: those that go through the network together, in order."""
+        """Return batches of positions in `requests`: those that go through the network together, in order.
+
+        Opens the engine, because how many fit depends on the device.
+        """
+        self.open()
         return plan_batches((self._sign(request) for request in requests), self._batch_size)
 
     def draw(

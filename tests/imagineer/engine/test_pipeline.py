@@ -248,6 +248,13 @@ def test_the_plan_takes_together_what_agrees(engine, request_for):
     assert engine.plan(requests) == [[0, 2, 4], [1, 3, 5], [6]]
 
 
+def test_a_plan_knows_the_device_even_when_nothing_was_drawn_yet(tiny_folder, request_for):
+    engine = DiffusionEngine(tiny_folder, device="auto", threads=1)
+    engine.plan([request_for()])
+    assert engine.device in ("cpu", "cuda", "mps")
+    engine.close()
+
+
 def test_draw_refuses_requests_that_do_not_agree(engine, request_for):
     with pytest.raises(ValueError, match="one batch"):
         engine.draw([request_for(), request_for(steps=4)])
