@@ -168,17 +168,17 @@ def _store_field(found: dict[str, Any], key: str, value: Any) -> None:
 
 def _split_fields(line: str) -> dict[str, Any]:
     """Split `Key: value, Key: "quoted, value", Key: {"json": 1}`; what is no pair is skipped."""
-    fields: dict[str, Any] = {}
+    pairs: list[tuple[str, Any]] = []
     decoder = json.JSONDecoder(parse_constant=_refuse)
     at = 0
-    while at < len(line) and len(fields) < _MAX_PAIRS:
+    while at < len(line) and len(pairs) < _MAX_PAIRS:
         colon = line.find(":", at)
         if colon < 0:
             break
         key = line[at:colon].strip()
         if not _KEY.fullmatch(key):
-            # Not a key: go on after the next comma, or after this colon where that comes first.
-            comma = line.find(",", at, colon)
+            # Not a key: one can begin after the last comma before this colon, else only after the colon.
+            comma = line.rfind(",", at, colon)
             at = (comma if comma >= 0 else colon) + 1
             continue
         at = colon + 1
@@ -192,9 +192,9 @@ def _split_fields(line: str) -> dict[str, Any]:
                 value, end = None, at
         comma = line.find(",", end)
         comma = len(line) if comma < 0 else comma
-        fields[key] = line[at:comma].strip() if value is None or line[end:comma].strip() else value
+        pairs.append((key, line[at:comma].strip() if value is None or line[end:comma].strip() else value))
         at = comma + 1
-    return fields
+    return dict(pairs)
 
 
 def _refuse(constant: str) -> None:

@@ -59,9 +59,13 @@ def read_model(path: Path | str) -> ModelInfo:
     Raises ModelError with a sentence; a path that does not exist is never taken for the name of a hub repository.
     """
     path = Path(path)
-    if not path.is_dir():
+    try:
+        is_there = path.is_dir()
+    except OSError:  # a name that is too long, a folder above it that may not be entered
+        is_there = False
+    if not is_there:
         raise ModelError(
-            f"There is no model folder at {path}. Check the path; models are never downloaded by name."
+            f"There is no model folder at {str(path)[:300]}. Check the path; models are never downloaded by name."
         )
     index = _read_json(path / "model_index.json", path, "so it is not a diffusers model folder")
     pipeline = index.get("_class_name")

@@ -45,7 +45,6 @@ class PromptEncoder:
         """Cut a text into windows; tokens beyond MAX_WINDOWS are dropped and reported as truncated."""
         text = text.encode("utf-8", "replace").decode()  # tokenizers refuse lone surrogates
         columns, is_truncated = [], False
-        text = text.encode("utf-8", "replace").decode()  # half a surrogate pair is no text to a tokenizer
         for tokenizer in self._tokenizers:
             ids = tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).input_ids
             inner = _length(tokenizer) - 2

@@ -10,7 +10,8 @@ _engine: DiffusionEngine | None = None
 def warm_engine(model_path, *, device: str = "auto", threads: int | None = None) -> DiffusionEngine:
     """The open engine of a model: the one of the job before when it is the same and unchanged, else a new one.
 
-    :raises ModelError: the model's folder is missing or broken; nothing stays in memory then.
+    :raises ModelError: the folder is not whole, and what was warm stays so; or the model could not be loaded, and
+        nothing is in memory.
     """
     global _key, _engine
     engine = DiffusionEngine(model_path, device=device, threads=threads)

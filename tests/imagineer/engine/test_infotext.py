@@ -1,5 +1,6 @@
 import io
 import json
+import time
 import zlib
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -263,6 +264,24 @@ HOSTILE += [
 def test_hostile_text_is_read_in_linear_time(text):
     """A pattern that backtracks runs into the timeout."""
     assert read_parameters(text)["negative_prompt"] == ""
+
+
+@pytest.mark.parametrize(
+    "piece", [",", "a,", "a:", "a: [0,", 'a: "', 'a: {"b": "', ' "', ": ,", "<lora:a:1", "\n", " "]
+)
+@pytest.mark.parametrize("end", ["", ":", '"x'])
+def test_sixteen_times_the_text_takes_no_hundred_times_as_long(piece, end):
+    """Linear is 16 times, quadratic 256; least of several, since others share the processor."""
+
+    def cost(length):
+        text, times = piece * (length // len(piece)) + end, []
+        for _ in range(5):
+            begun = time.process_time()
+            read_parameters(text)
+            times.append(time.process_time() - begun)
+        return min(times)
+
+    assert cost(96_000) < 64 * max(cost(6_000), 1e-5)
 
 
 @given(st.text(max_size=500) | st.text(alphabet='aS:,"{}[]\\\n <>lora0.', max_size=500))

@@ -58,6 +58,20 @@ def test_diffusers_metadata_gives_alpha_patterns_and_rank_stabilised_scale(tiny_
     assert {scale for layer, scale in info.scales.items() if not layer.endswith("attn2.to_k")} == {4.0}
 
 
+def test_of_several_alpha_patterns_the_one_that_names_most_of_a_layer_counts(tiny_folder, tmp_path):
+    layer = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
+    stated = write_adapter_metadata(unet__alpha_pattern={layer: 12, "attn2.to_k": 8, "to_k": 2, "k": 99})
+    info = inspect_lora(build_tiny_lora(tmp_path / "l.safetensors", tiny_folder, rank=4, metadata=stated))
+    assert info.scales.pop(f"unet.{layer}") == 3.0
+    assert {scale for name, scale in info.scales.items() if name.endswith("to_k")} == {2.0}
+
+
+def test_a_name_of_thousands_of_characters_is_refused_before_it_costs_time(tmp_path):
+    layer = "unet." + "a." * 5000 + "to_k"
+    with pytest.raises(LoraError, match="more than 500 characters"):
+        inspect_lora(make_lora(tmp_path / "l.safetensors", layer, 8))
+
+
 def test_the_hashes_are_those_of_other_tools(tiny_folder, tmp_path):
     """AutoV3 is the SHA-256 of everything behind the header (kohya's and A1111's addnet hash)."""
     path = build_tiny_lora(tmp_path / "l.safetensors", tiny_folder, metadata={"ss_output_name": "l"})

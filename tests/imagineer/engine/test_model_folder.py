@@ -81,7 +81,7 @@ def test_a_malformed_imagineer_json_is_refused(folder, extras):
 
 
 @pytest.mark.parametrize(
-    "wrong", ["runwayml/stable-diffusion-v1-5", "nowhere", "/nowhere/at/all", "", "a\0b"]
+    "wrong", ["runwayml/stable-diffusion-v1-5", "nowhere", "/nowhere/at/all", "", "a\0b", "x" * 5000]
 )
 def test_a_mistyped_path_is_a_sentence_and_never_a_name_on_the_hub(wrong, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -248,6 +248,13 @@ def test_the_plan_takes_together_what_agrees(engine, request_for):
     assert engine.plan(requests) == [[0, 2, 4], [1, 3, 5], [6]]
 
 
+def test_a_plan_knows_the_device_even_when_nothing_was_drawn_yet(tiny_folder, request_for):
+    engine = DiffusionEngine(tiny_folder, device="auto", threads=1)
+    engine.plan([request_for()])
+    assert engine.device in ("cpu", "cuda", "mps")
+    engine.close()
+
+
 def test_draw_refuses_requests_that_do_not_agree(engine, request_for):
     with pytest.raises(ValueError, match="one batch"):
         engine.draw([request_for(), request_for(steps=4)])
@@ -388,6 +395,20 @@ def test_weights_that_are_whole_but_wrong_are_a_short_sentence(tiny_folder, tmp_
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "part", ["unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model"]
+)
+def test_weights_that_lack_a_tensor_are_refused_and_not_filled_with_noise(tiny_folder, tmp_path, part):
+    folder = shutil.copytree(tiny_folder, tmp_path / "lacking")
+    tensors = load_file(folder / f"{part}.safetensors")
+    del tensors[sorted(tensors)[len(tensors) // 2]]
+    save_file(tensors, folder / f"{part}.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        ModelError, match="The model lacking could not be loaded; copy the whole folder again"
+    ):
+        DiffusionEngine(folder, device="cpu").open()
+
+
 def test_a_device_that_is_not_there_is_a_sentence(tiny_folder):
     with pytest.raises(EngineError, match=r"'cuda:7' is not there.*IMAGINEER_DEVICE"):
         DiffusionEngine(tiny_folder, device="cuda:7").open()
@@ -427,6 +448,26 @@ def test_a_size_below_one_pixel_or_no_steps_are_refused(engine, request_for):
     for wrong in (request_for(width=0), request_for(steps=0)):
         with pytest.raises(EngineError, match="at least 1"):
             engine.plan([wrong])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"steps": 1001}, "Ask for 1000 at most"),
+        ({"seed": 2**64}, r"seed 18446744073709551616 is out of range"),
+        ({"seed": -(2**63) - 1}, "out of range"),
+        ({"guidance_scale": float("nan")}, "guidance scale is not a number"),
+        ({"guidance_scale": float("inf")}, "guidance scale is not a number"),
+    ],
+)
+def test_numbers_that_no_generator_or_scheduler_takes_are_a_sentence(engine, request_for, wrong, words):
+    with pytest.raises(EngineError, match=words):
+        engine.draw([request_for(**wrong)])
+
+
+@pytest.mark.parametrize("seed", [-1, 0, 2**32, 2**64 - 1])
+def test_any_seed_that_a_generator_takes_draws(engine, request_for, seed):
+    assert engine.draw([request_for(seed=seed, steps=1)])[0].recipe["seed"] == seed
 
 
 def test_drawing_writes_nothing_to_the_console(tiny_folder, tiny_lora, request_for, capfd, recwarn):
