@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Min
 
-from gallery.ingest import create_image, prepare_image
+from gallery.ingest import IngestError, create_image, prepare_image
 from gallery.models import Album, Lora, SourceType
 from gallery.services import add_images, create_album, set_cover
 from gallery.weights import lora_path, model_path
@@ -52,14 +52,15 @@ def draw_run(job: Job, progress: Progress) -> None:
             for lora in Lora.objects.filter(name=entry["lora"])
         ]
         engine = warm_engine(model_path(run.model), device=settings.DEVICE, threads=settings.THREADS)
-    except ModelError as error:
+        card = engine.card
+    except EngineError as error:
         raise JobFailed(f"The model {run.model.name} cannot be used. {error}") from error
     if len(loras) < len(run.loras):
         gone = {entry["lora"] for entry in run.loras} - {lora.name for lora in loras}
         raise JobFailed(
             f"The LoRA {', '.join(sorted(gone))} is no longer in the library. Add it again, or run without it."
         )
-    progress.hold_device(engine.card, model=run.model.name)
+    progress.hold_device(card, model=run.model.name)
     Drawing(run, progress, engine, tuple(loras)).run_to_end()
     progress.checkpoint("")
 
@@ -154,7 +155,7 @@ class Drawing:
 
     def _blame(self, items: list[RunItem], error: Exception, *, is_batch: bool) -> None:
         """An error in a batch names no culprit, so its items are tried alone; alone it counts as a try."""
-        if isinstance(error, EngineError):
+        if isinstance(error, (EngineError, IngestError)):
             reason = str(error)
         else:
             logger.exception("drawing failed", extra={"fields": {"run": self.run.pk, "item": items[0].pk}})
@@ -227,6 +228,8 @@ class Drawing:
             except JobInterrupted:
                 if not quietly:
                     raise
+            except IngestError as error:
+                self._blame([item], error, is_batch=False)
             except OSError as error:
                 if not quietly:
                     raise

@@ -10,12 +10,14 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from PIL import Image as Pillow
 
-from gallery.models import Album, DiffusionModel, Image, Rating, SourceType
+from gallery.models import Album, DiffusionModel, Image, Lora, Rating, SourceType
 from gallery.orphans import find_orphans
 from imagineer.engine import warm
+from imagineer.engine.lora_file import inspect_lora
 from imagineer.engine.pipeline import DiffusionEngine
 from imagineer.jobs import runner
 from imagineer.jobs.models import Job, JobStatus
@@ -23,6 +25,7 @@ from imagineer.jobs.progress import LeaseLost, Progress
 from templates_app import drawing, services
 from templates_app.models import BatchGenerationRun, RunItem
 from tests.factories import make_template, start_run
+from tests.imagineer.engine.tiny_model import build_tiny_lora
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -148,6 +151,14 @@ def test_a_broken_model_fails_the_run_and_a_retry_after_mending_draws_it(tiny, t
     assert_whole(draw(services.retry_run(run)))
 
 
+def test_a_device_that_is_not_there_fails_the_run_with_a_sentence(tiny, settings):
+    settings.DEVICE = "cuda:99"
+    run = draw(start_run())
+    assert run.job.status == JobStatus.FAILED
+    assert "cannot be used" in run.job.error
+    assert "unexpected" not in run.job.error
+
+
 def test_cancelled_in_the_middle_it_keeps_what_is_done_and_a_retry_makes_the_rest(tiny):
     run = start_run(steps=30)
     with at_pass(3, lambda: runner.request_cancel(run.job)), slowly():
@@ -243,6 +254,25 @@ def test_a_worker_that_lost_its_lease_writes_doubles_and_deletes_nothing(tiny):
         with pytest.raises(LeaseLost):
             late._release()
     assert_whole(again(run))
+
+
+def test_a_run_with_a_lora_draws_other_pictures_and_records_its_hash(tiny, tmp_path):
+    info = inspect_lora(build_tiny_lora(tmp_path / "ink.safetensors", tiny))
+    key = default_storage.save(
+        "loras/ink.safetensors", ContentFile((tmp_path / "ink.safetensors").read_bytes())
+    )
+    lora = Lora.objects.create(name="ink", file=key, sha256=info.sha256, family=info.family)
+    template = make_template()
+    plain = draw(start_run(template))
+    inked = draw(start_run(template, loras=[{"lora": lora.pk, "weight": 0.8}]))
+    assert_whole(inked)
+    recipe = inked.items.first().image.generation_params
+    assert [(used["name"], used["weight"], used["sha256"]) for used in recipe["loras"]] == [
+        ("ink", 0.8, info.sha256)
+    ]
+    assert plain.items.first().image.sha256 != inked.items.first().image.sha256
+    again = draw(start_run(template))
+    assert plain.items.first().image.sha256 == again.items.first().image.sha256, "nothing of it stays behind"
 
 
 def test_a_lora_that_is_gone_fails_the_run_with_its_name(tiny):
