@@ -11,7 +11,7 @@ TORCH_INDEX ?=
 GPU ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test setup setup-dev run worker lint format e2e bench chaos starter-model clean
+.PHONY: help demo test setup setup-dev run worker lint format e2e screenshots bench chaos starter-model clean
 
 help:
 	@echo "make demo           install, start everything, draw the Zodiac set, serve on port $(PORT)"
@@ -69,6 +69,9 @@ test: .venv/.installed-dev
 
 e2e: .venv/.installed-dev
 	$(BIN)/python -m pytest -q -m e2e $(args)
+
+screenshots: .venv/.installed-dev
+	$(BIN)/python -m tests.e2e.photograph
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
