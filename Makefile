@@ -33,6 +33,7 @@ setup-dev: .venv/.installed-dev
 
 # Torch first and by itself: whatever is installed after it finds its need met and pulls no other build.
 .venv/.torch: | .venv/bin/python
+	@echo "Installing about 1 GB into .venv, which takes some minutes the first time."
 	@if $(BIN)/python -c 'import importlib.metadata as m; assert m.version("torch").startswith("2.13.0")' 2>/dev/null; then \
 	  echo "PyTorch is there."; \
 	elif [ -n "$(GPU)" ]; then $(BIN)/pip install --progress-bar off "$(TORCH)"; \

@@ -33,6 +33,10 @@ class ThumbnailAdmin(admin.ModelAdmin):
     class Media:
         css = {"all": ["imagineer/gallery_admin.css"]}
 
+    @admin.display(description="created by")
+    def added_by(self, row):
+        return str(row.created_by or "")  # no link: people are the superusers' to look at
+
 
 class PresenceFilter(admin.SimpleListFilter):
     title = "presence"
@@ -102,7 +106,7 @@ class ImageAdmin(ThumbnailAdmin):
     search_fields = ["filename", "prompt"]
     readonly_fields = [
         "picture", "rating_source", "is_public", "size", "mime_type", "sha256", "source_type", "source_id",
-        "model", "generation_params", "created_by", "created_at",
+        "model", "generation_params", "added_by", "created_at",
     ]  # fmt: skip
     fieldsets = [
         (
@@ -119,7 +123,7 @@ class ImageAdmin(ThumbnailAdmin):
                     "sha256",
                     "source_type",
                     "source_id",
-                    "created_by",
+                    "added_by",
                     "created_at",
                 ]
             },
@@ -192,7 +196,6 @@ class AlbumAdmin(ThumbnailAdmin):
         "image_count",
         "source_type",
         "is_public",
-        "is_training_source",
         "created_at",
     ]
     list_display_links = ["picture", "name"]
@@ -202,7 +205,7 @@ class AlbumAdmin(ThumbnailAdmin):
     show_full_result_count = False
     search_fields = ["name", "description"]
     raw_id_fields = ["cover"]
-    readonly_fields = ["image_count", "source_type", "source_id", "created_by", "created_at", "updated_at"]
+    readonly_fields = ["image_count", "source_type", "source_id", "added_by", "created_at", "updated_at"]
     actions = ["publish", "make_private"]
 
     @admin.display(description="Cover")

@@ -1,4 +1,3 @@
-from django import forms
 from django.http import Http404
 from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
@@ -19,7 +18,7 @@ from gallery.serializers import (
     ImageSerializer,
 )
 from gallery.visibility import MODES, Viewer, check_open, rendition_for
-from imagineer.api import DEFAULT_PER_PAGE, MAX_ID, IsAdminOrReadOnly, NewestFirstPagination
+from imagineer.api import DEFAULT_PER_PAGE, AnyAccepted, IdFilter, IsAdminOrReadOnly, NewestFirstPagination
 
 NSFW = OpenApiParameter(
     "nsfw",
@@ -42,13 +41,6 @@ class GatedView(GenericAPIView):
 
     def get_serializer_context(self):
         return super().get_serializer_context() | {"viewer": self.viewer}
-
-
-class IdFilter(filters.NumberFilter):
-    field_class = forms.IntegerField
-
-    def __init__(self, **options):
-        super().__init__(min_value=0, max_value=MAX_ID, **options)
 
 
 class ImageFilter(filters.FilterSet):
@@ -119,10 +111,13 @@ class ImageDetail(GatedImageView):
         return Response(self.get_serializer(self.get_object()).data)
 
 
-class ImageThumbnail(GatedImageView):
-    """A picture that fits 300 × 300 pixels, blurred where the viewer may not see it clear."""
-
+class ImageBytes(GatedImageView):
+    content_negotiation_class = AnyAccepted
     queryset = Image.objects.only(*media.COLUMNS)
+
+
+class ImageThumbnail(ImageBytes):
+    """A picture that fits 300 × 300 pixels, blurred where the viewer may not see it clear."""
 
     @extend_schema(operation_id="images_thumbnail", parameters=[NSFW], responses=PICTURE)
     def get(self, request, pk):
@@ -130,10 +125,8 @@ class ImageThumbnail(GatedImageView):
         return media.send_rendition(request, image, rendition_for(image, self.viewer, GRID.name))
 
 
-class ImageFile(GatedImageView):
+class ImageFile(ImageBytes):
     """The whole picture as a download. The public gets what was drawn here as it is, all else re-encoded."""
-
-    queryset = Image.objects.only(*media.COLUMNS)
 
     @extend_schema(
         operation_id="images_file",

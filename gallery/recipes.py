@@ -47,6 +47,9 @@ def describe_recipe(image: Image) -> list[Line]:
         for key, name in NUMBERS.items()
         if isinstance(parameters.get(key), (str, int, float))
     ]
+    asked = parameters.get("asked_width"), parameters.get("asked_height")
+    if all(isinstance(side, int) for side in asked) and asked != (image.width, image.height):
+        lines.append(Line("Asked for", f"{asked[0]} × {asked[1]}"))
     return lines
 
 

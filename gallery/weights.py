@@ -76,7 +76,7 @@ def _folder_of(wanted: str, *, may_be_path: bool) -> Path | None:
                 f"IMAGINEER_MODEL names {folder}, and there is no such folder. Correct the setting."
             )
         return folder
-    if not re.fullmatch(r"[\w-][\w.-]*", wanted):
+    if not re.fullmatch(r"[\w-][\w.-]{0,99}", wanted):
         return None
     folder = settings.MODELS_DIR / wanted
     return folder if folder.is_dir() else None

@@ -3,10 +3,17 @@
 import logging
 from urllib.parse import urlencode
 
+from django import forms
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
+from django_filters import rest_framework as filters
+from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import exceptions, permissions
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.pagination import BasePagination
+from rest_framework.parsers import JSONParser
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 logger = logging.getLogger(__name__)
@@ -38,8 +45,62 @@ class Conflict(exceptions.APIException):
     default_code = "conflict"
 
 
+class Unavailable(exceptions.APIException):
+    status_code = 503
+    default_detail = "The database is busy or away. Try again in a moment."
+    default_code = "unavailable"
+    wait = 5  # seconds
+
+
+class BoundedJSONParser(JSONParser):
+    """JSON that is nested deeper than Python reads is a wrong request, not a broken server."""
+
+    def parse(self, stream, media_type=None, parser_context=None):
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError as error:
+            raise exceptions.ParseError("The JSON is nested too deeply.") from error
+
+
+class AnyAccepted(DefaultContentNegotiation):
+    """For addresses that send pictures: whatever the request accepts, it gets what there is."""
+
+    def select_renderer(self, request, renderers, format_suffix=None):
+        return renderers[0], renderers[0].media_type
+
+
+class IdFilter(filters.NumberFilter):
+    """An id that fits a database's column, whatever is written."""
+
+    field_class = forms.IntegerField
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, min_value=0, max_value=MAX_ID, **options)
+
+
+class StrictFilterBackend(DjangoFilterBackend):
+    """A filter that a list does not know is refused: ignoring it would answer everything as if it matched."""
+
+    PAGING = {"page", "per_page", "after", "before", "nsfw", "format"}
+
+    def filter_queryset(self, request, queryset, view):
+        filterset = self.get_filterset_class(view, queryset)
+        known = self.PAGING | set(filterset.base_filters if filterset else ())
+        if unknown := sorted(set(request.query_params) - known):
+            raise exceptions.ValidationError(
+                {name: ["This list has no such filter."] for name in unknown[:10]}
+            )
+        return super().filter_queryset(request, queryset, view)
+
+
 def handle_exception(error, context):
     """Answer every error in one shape: ``{"error": sentence, "fields": {name: [sentences]}?}``."""
+    if request := context.get("request"):
+        # whatever was to be sent, and whatever is accepted: an error is JSON
+        request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
+    if isinstance(error, (OperationalError, InterfaceError)):
+        logger.warning("database: %s", error)
+        error = Unavailable()
     if isinstance(error, Http404):
         error = exceptions.NotFound("There is nothing here.")
     elif isinstance(error, PermissionDenied):
@@ -89,7 +150,7 @@ class KeysetPagination(BasePagination):
 
     def paginate_queryset(self, queryset, request, view=None):
         self.request, self.plural = request, view.plural
-        self.per_page = min(self._number("per_page", DEFAULT_PER_PAGE, least=1), MAX_PER_PAGE)
+        self.per_page = min(self._number("per_page", DEFAULT_PER_PAGE, least=1, most=MAX_ID), MAX_PER_PAGE)
         self.page = self._number("page", 1, least=1)
         after, before = (self._number(name, None, least=0, most=MAX_ID) for name in ("after", "before"))
         self.total = queryset.order_by().values("pk")[: COUNT_LIMIT + 1].count()
@@ -175,12 +236,13 @@ class KeysetPagination(BasePagination):
             for name, text in numbers.items()
         ]
 
-    def _number(self, name, default, *, least, most=2**31):
+    def _number(self, name, default, *, least, most=COUNT_LIMIT):
         raw = self.request.query_params.get(name)
         if raw is None or raw == "":
             return default
         if not (raw.isascii() and raw.isdigit() and len(raw) < 20 and least <= int(raw) <= most):
-            raise exceptions.ValidationError({name: [f"Write a whole number from {least}."]})
+            far = "; further pages are reached with `next`" if name == "page" else ""
+            raise exceptions.ValidationError({name: [f"Write a whole number from {least} to {most:,}{far}."]})
         return int(raw)
 
     def _link(self, name, key, page):

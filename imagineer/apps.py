@@ -11,7 +11,8 @@ class ImagineerConfig(AppConfig):
         from imagineer import checks  # noqa: F401  registers itself
 
         # The shared cache (throttles, statistics) lives in a table that no migration of Django's makes.
-        post_migrate.connect(make_cache_table, sender=self)
+        # Without a sender: Django tells of no app that has no models, such as this one.
+        post_migrate.connect(make_cache_table, dispatch_uid="imagineer.cache")
 
 
 def make_cache_table(using, **_):

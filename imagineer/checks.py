@@ -41,11 +41,12 @@ def model_setting_names_a_model(app_configs, **kwargs):
     model = settings.MODEL
     looks_like_path = model.startswith(("/", "./", "../", "~"))
     if looks_like_path and not Path(model).expanduser().is_dir():
+        # a warning: the gallery serves, and light work goes on, without a model
         return [
-            Error(
+            Warning(
                 f"IMAGINEER_MODEL names the folder {model}, which is not there.",
                 hint="Write the path of a diffusers folder, the name of a folder in IMAGINEER_MODELS_DIR, or 'starter'.",
-                id="imagineer.E003",
+                id="imagineer.W003",
             )
         ]
     return []

@@ -25,6 +25,7 @@ urlpatterns = [
     path("auth/login", auth_views.LoginView.as_view(template_name="auth/login.html"), name="login"),
     path("auth/logout", auth_views.LogoutView.as_view(), name="logout"),
     path("auth/demo/<str:uid>/<str:token>", demo_sign_in, name="demo-sign-in"),
+    path("api", errors.not_found, name="api-root"),
     path("api/", include((api_patterns, "api"))),
     *gallery.page_patterns,
     *templates_app.page_patterns,

@@ -20,7 +20,7 @@ class BatchTemplateAdmin(admin.ModelAdmin):
     list_select_related = ["current"]
     search_fields = ["name", "description"]
     readonly_fields = ["version_number", "size", "prompts", "rows", "start"]
-    fields = ["name", "description", "is_archived", "version_number", "size", "prompts", "rows", "start"]
+    fields = ["start", "name", "description", "is_archived", "version_number", "size", "prompts", "rows"]
 
     def get_queryset(self, request):
         return super().get_queryset(request).annotate(run_count=Count("versions__runs", distinct=True))
@@ -64,7 +64,7 @@ class BatchTemplateAdmin(admin.ModelAdmin):
         rows = ((", ".join(filter(None, row.values())),) for row in template.current.rows)
         return format_html("<ol>{}</ol>", format_html_join("", "<li>{}</li>", rows))
 
-    @admin.display(description="")
+    @admin.display(description="draw")
     def start(self, template):
         address = reverse("admin:templates_app_batchgenerationrun_add")
         return format_html(
@@ -105,7 +105,14 @@ class RunForm(forms.ModelForm):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.fields["model"].required = False
+        model, rating = self.fields["model"], self.fields["rating"]
+        model.required, model.empty_label = False, "the default model"
+        rating.choices = [("", "as the template says"), *rating.choices[1:]]
+        for name in ("steps", "guidance_scale"):
+            self.fields[name].help_text = "Empty: as the model recommends."
+        for name in ("width", "height"):
+            self.fields[name].help_text = "Pixels. Empty: as the template says."
+        self.fields["user_theme"].widget.attrs["placeholder"] = "brass gears, stained glass, neon …"
         self.fields["user_theme"].required = True
 
     def _post_clean(self):
@@ -186,6 +193,9 @@ class RunAdmin(admin.ModelAdmin):
         return self.inlines if obj else []
 
     def has_delete_permission(self, request, obj=None):
+        return False
+
+    def has_change_permission(self, request, obj=None):
         return False
 
     def save_model(self, request, obj, form, change):

@@ -2,6 +2,7 @@ from django.conf import settings
 from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
+from rest_framework.exceptions import Throttled, ValidationError
 from rest_framework.response import Response
 from rest_framework.throttling import ScopedRateThrottle
 
@@ -42,6 +43,7 @@ class TemplateViewSet(viewsets.ReadOnlyModelViewSet):
     queryset = BatchTemplate.objects.with_current()
     permission_classes = [IsAdminOrReadOnly]
     plural = "templates"
+    lookup_value_regex = "[0-9]{1,18}"
     throttle_scope = filterset_class = None
 
     def get_queryset(self):
@@ -92,9 +94,15 @@ class TemplateViewSet(viewsets.ReadOnlyModelViewSet):
         template = self.get_object()
         order = RunRequestSerializer(data=request.data)
         order.is_valid(raise_exception=True)
-        options = dict(order.validated_data)
+        options = {name: value for name, value in order.validated_data.items() if value is not None}
         if not request.user.is_staff:
             options["is_public"], options["rating"] = False, ""
+            if services.count_public_backlog() >= services.MAX_PUBLIC_BACKLOG:
+                raise Throttled(
+                    wait=60, detail="Too many pictures of visitors wait already. Try again later."
+                )
+            if options.get("variants", 1) > 1:
+                raise ValidationError({"variants": ["Visitors get one picture a row."]})
         run = services.start_run(
             template, created_by=request.user if request.user.is_authenticated else None, **options
         )
@@ -116,6 +124,7 @@ class RunViewSet(viewsets.ReadOnlyModelViewSet):
     permission_classes = [IsAdminOrReadOnly]
     filterset_class = RunFilter
     plural = "runs"
+    lookup_value_regex = "[0-9]{1,18}"
 
     def get_serializer_context(self):
         return super().get_serializer_context() | _context(self.request)
@@ -132,7 +141,7 @@ class RunViewSet(viewsets.ReadOnlyModelViewSet):
         context = {
             "run": run,
             "viewer": viewer,
-            "tells_texts": run.album_is_public or viewer.is_admin,
+            "tells_texts": run.tells_texts_to(viewer),
             "visible_images": set(drawn.visible_to(viewer).values_list("pk", flat=True)),
             "clear_images": set(drawn.visible_to(viewer).described_for(viewer).values_list("pk", flat=True)),
         }

@@ -130,7 +130,7 @@ class Drawing:
         self._finish_saving()
 
     def _draw(self, items: list[RunItem], *, is_batch: bool) -> None:
-        self.progress.checkpoint(f"Drawing {items[0].name}")
+        self.progress.checkpoint(f"Drawing {items[0].name.replace('_', ' ')}")
         with self.progress.commit():
             mine = RunItem.objects.filter(pk__in=[item.pk for item in items], status=JobStatus.QUEUED)
             if mine.update(status=JobStatus.RUNNING) != len(items):
@@ -213,7 +213,8 @@ class Drawing:
                 name=run.album_name,
                 source_type=SourceType.BATCH_GENERATION,
                 source_id=run.pk,
-                is_public=run.is_public,
+                # the first picture is counted already; with more, a curator has deleted the album meanwhile
+                is_public=run.is_public and Job.objects.filter(pk=run.pk, done=1).exists(),
                 created_by=run.job.created_by,
             )
             BatchGenerationRun.objects.filter(pk=run.pk).update(album=album)

@@ -3,7 +3,8 @@
 They stand on the model fields, so that the admin, the API and the commands refuse the same things.
 """
 
-import re
+import math
+import unicodedata
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -11,7 +12,9 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from templates_app.prompts import MAX_PROMPT, MAX_SEED
 
 MAX_VARIANTS = 16
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+# what no name needs: control signs, line breaks, signs that turn the direction of writing, halves of signs
+UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp", "Cf"}
+JOINERS = "\u200c\u200d"  # within emoji and some scripts
 
 
 def between(least, most, what: str) -> list:
@@ -20,7 +23,14 @@ def between(least, most, what: str) -> list:
 
 
 STEPS = between(1, 150, "The number of steps")
-GUIDANCE = between(0, 30, "The guidance scale")
+
+
+def finite(value: float) -> None:
+    if not math.isfinite(value):
+        raise ValidationError("This must be a number; it is infinite or none.")
+
+
+GUIDANCE = [finite, *between(0, 30, "The guidance scale")]
 SEED = between(0, MAX_SEED, "The seed")
 VARIANTS = between(1, MAX_VARIANTS, "The number of variants")
 
@@ -50,5 +60,5 @@ def negative_prompt_length(text: str) -> None:
 
 
 def printable(text: str) -> None:
-    if CONTROL.search(text):
-        raise ValidationError("This holds control characters; write plain text.")
+    if any(unicodedata.category(sign) in UNPRINTABLE and sign not in JOINERS for sign in text):
+        raise ValidationError("This holds control characters or line breaks; write plain text on one line.")

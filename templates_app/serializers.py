@@ -1,5 +1,9 @@
+from collections.abc import Mapping
+
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from imagineer.api import MAX_ID
 from imagineer.jobs.models import JobStatus
 from templates_app import limits
 from templates_app.models import BatchGenerationRun, BatchTemplate, RunItem
@@ -7,8 +11,21 @@ from templates_app.models import BatchGenerationRun, BatchTemplate, RunItem
 FAILED_FOR_THE_PUBLIC = "This could not be drawn; the admins can see why."
 
 
+@extend_schema_field({"oneOf": [{"type": "string"}, {"type": "integer"}]})
+class NameOrId(serializers.Field):
+    def to_internal_value(self, data):
+        if isinstance(data, bool) or not isinstance(data, (str, int)):
+            raise serializers.ValidationError("Write a name or an id.")
+        if isinstance(data, int) and not 0 < data <= MAX_ID:
+            raise serializers.ValidationError("There is no such id.")
+        return data
+
+    def to_representation(self, value):
+        return value
+
+
 class LoraUseSerializer(serializers.Serializer):
-    lora = serializers.CharField()
+    lora = NameOrId()
     weight = serializers.FloatField(default=1.0)
 
 
@@ -71,9 +88,9 @@ class RunSerializer(serializers.ModelSerializer):
         source="template_version.number", default=None, allow_null=True
     )
     album_id = serializers.IntegerField(allow_null=True)
-    model = serializers.CharField(source="model.name")
-    rows = serializers.CharField(source="row_selection")
-    same_seed = serializers.BooleanField(source="is_same_seed")
+    model = serializers.CharField(source="model.name", allow_null=True)
+    rows = serializers.CharField(source="row_selection", allow_null=True)
+    same_seed = serializers.BooleanField(source="is_same_seed", allow_null=True)
     status = serializers.ChoiceField(source="job.status", choices=JobStatus.choices)
     total_items = serializers.IntegerField(source="job.total")
     completed_items = serializers.IntegerField(source="job.done")
@@ -84,8 +101,18 @@ class RunSerializer(serializers.ModelSerializer):
     started_at = serializers.DateTimeField(source="job.started_at", allow_null=True)
     completed_at = serializers.DateTimeField(source="job.finished_at", allow_null=True)
 
-    # what tells of the pictures themselves
-    TEXTS = ("album_id", "album_name", "user_theme", "negative_prompt", "loras", "error_message", "message")
+    # what everybody may know of any run; the rest tells of its pictures
+    OPEN = {
+        "id",
+        "status",
+        "total_items",
+        "completed_items",
+        "failed_items",
+        "created_at",
+        "started_at",
+        "completed_at",
+        "is_public",
+    }
 
     class Meta:
         model = BatchGenerationRun
@@ -121,15 +148,16 @@ class RunSerializer(serializers.ModelSerializer):
             "completed_at",
         ]
         extra_kwargs = {
-            name: {"allow_null": True} for name in ("album_name", "user_theme", "negative_prompt")
+            name: {"allow_null": True}
+            for name in ["album_name", "user_theme", "negative_prompt", "variants", "scheduler", "loras", "rating"]
         }
 
     def to_representation(self, run):
         shown = super().to_representation(run)
         if self.context["viewer"].is_admin:
             return shown
-        if not run.album_is_public:
-            return shown | dict.fromkeys(self.TEXTS)
+        if not run.tells_texts_to(self.context["viewer"]):
+            return shown | dict.fromkeys(set(shown) - self.OPEN)
         # the reason of a failure or of a wait may name folders and hosts
         shown["error_message"] = FAILED_FOR_THE_PUBLIC if run.job.error else ""
         if run.job.status != JobStatus.RUNNING:
@@ -172,19 +200,32 @@ class RunRequestSerializer(serializers.Serializer):
 
     album_name = serializers.CharField(max_length=200)
     user_theme = serializers.CharField(max_length=500)
-    model = serializers.CharField(required=False, allow_blank=True)
+    model = serializers.CharField(required=False, allow_blank=True, allow_null=True, max_length=100)
     rows = serializers.CharField(
-        required=False, allow_blank=True, source="row_selection", help_text="Such as 1,17-20."
+        required=False,
+        allow_blank=True,
+        allow_null=True,
+        max_length=500,
+        source="row_selection",
+        help_text="Such as 1,17-20; empty draws all.",
     )
-    variants = serializers.IntegerField(required=False, min_value=1, max_value=limits.MAX_VARIANTS)
-    steps = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=150)
-    seed = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=limits.MAX_SEED)
-    same_seed = serializers.BooleanField(required=False, source="is_same_seed")
-    width = serializers.IntegerField(required=False, allow_null=True, min_value=64, max_value=2048)
-    height = serializers.IntegerField(required=False, allow_null=True, min_value=64, max_value=2048)
-    guidance_scale = serializers.FloatField(required=False, allow_null=True, min_value=0, max_value=30)
-    scheduler = serializers.CharField(required=False, allow_blank=True)
-    negative_prompt = serializers.CharField(required=False, allow_blank=True, max_length=limits.MAX_PROMPT)
-    loras = LoraUseSerializer(many=True, required=False)
-    is_public = serializers.BooleanField(required=False)
-    rating = serializers.CharField(required=False, allow_blank=True)
+    variants = serializers.IntegerField(required=False, allow_null=True, help_text="Pictures a row, 1–16.")
+    steps = serializers.IntegerField(required=False, allow_null=True, help_text="1–150")
+    seed = serializers.IntegerField(required=False, allow_null=True, help_text="0–2147483647")
+    same_seed = serializers.BooleanField(required=False, allow_null=True, source="is_same_seed")
+    width = serializers.IntegerField(required=False, allow_null=True, help_text="64–2048, divisible by 8")
+    height = serializers.IntegerField(required=False, allow_null=True, help_text="64–2048, divisible by 8")
+    guidance_scale = serializers.FloatField(required=False, allow_null=True, help_text="0–30")
+    scheduler = serializers.CharField(required=False, allow_blank=True, allow_null=True, max_length=32)
+    negative_prompt = serializers.CharField(
+        required=False, allow_blank=True, allow_null=True, max_length=limits.MAX_PROMPT
+    )
+    loras = LoraUseSerializer(many=True, required=False, allow_null=True)
+    is_public = serializers.BooleanField(required=False, allow_null=True)
+    rating = serializers.CharField(required=False, allow_blank=True, allow_null=True, max_length=12)
+
+    def to_internal_value(self, data):
+        """A key that nothing is done with is refused, so that nobody gets something else than they asked for."""
+        if isinstance(data, Mapping) and (unknown := sorted(set(data) - set(self.fields))):
+            raise serializers.ValidationError({name: ["An order has no such key."] for name in unknown[:10]})
+        return super().to_internal_value(data)

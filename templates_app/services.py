@@ -8,13 +8,14 @@ import secrets
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 
 from gallery.models import DiffusionModel, Lora
 from gallery.weights import find_model
 from imagineer.engine.schedulers import SCHEDULERS
 from imagineer.engine.types import ModelError
 from imagineer.jobs import runner
-from imagineer.jobs.models import Job, JobStatus
+from imagineer.jobs.models import ACTIVE, Job, JobStatus
 from templates_app import limits
 from templates_app.csv_items import CsvError, check_rows
 from templates_app.models import BatchGenerationRun, BatchTemplate, BatchTemplateVersion, RunItem
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 KIND = "generation"
 MAX_ITEMS = 10_000
+MAX_PUBLIC_BACKLOG = 200  # pictures of visitors that may wait at one time
 # What is drawn with when neither the order, nor the template, nor the model says.
 DEFAULTS = {"steps": 30, "guidance_scale": 7.5, "scheduler": "euler"}
 
@@ -168,19 +170,29 @@ def start_single(
     name = " ".join(prompt.split())[:80]
     run = _new_run(album_name=album_name.strip() or name, user_theme="", model=model, **options)
     drawn_with = _drawn_with(run)
+    try:
+        negative_prompt = render_negative_prompt(run.negative_prompt, "")
+    except PromptError as error:
+        raise ValidationError({"negative_prompt": [str(error)]}) from error
     items = [
         RunItem(
             position=1,
             variant=variant,
             name=item_name({"name": name}, ("name",)),
             prompt=prompt,
-            negative_prompt=run.negative_prompt.strip(),
+            negative_prompt=negative_prompt,
             seed=_seed(run, 1, variant, 1),
             **drawn_with,
         )
         for variant in range(1, run.variants + 1)
     ]
     return _submit(run, items, created_by=created_by, inline=inline)
+
+
+def count_public_backlog() -> int:
+    """Pictures that visitors have ordered and that are not made yet."""
+    waiting = Q(run__job__status__in=ACTIVE, run__job__created_by=None, run__is_public=False)
+    return RunItem.objects.filter(waiting, status__in=ACTIVE).count()
 
 
 def retry_run(run: BatchGenerationRun) -> BatchGenerationRun:

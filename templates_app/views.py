@@ -1,9 +1,10 @@
-from django.http import JsonResponse
+from django.http import Http404, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from gallery.visibility import Viewer
+from imagineer.api import MAX_ID
 from imagineer.jobs.models import JobStatus
 from templates_app.models import BatchGenerationRun
 
@@ -19,6 +20,7 @@ def run_page(request, pk: int):
     context = {
         "run": run,
         "job": run.job,
+        "album_is_shown": run.album_id and (run.album_is_public or viewer.is_admin),
         "state": describe_progress(run, tells_texts=tells_texts),
         "tells_texts": tells_texts,
         "viewer": viewer,
@@ -50,6 +52,8 @@ def describe_progress(run: BatchGenerationRun, *, tells_texts: bool) -> dict:
 
 
 def _find(request, pk: int) -> tuple[BatchGenerationRun, Viewer, bool]:
+    if pk > MAX_ID:
+        raise Http404
     run = get_object_or_404(BatchGenerationRun.objects.for_lists(), pk=pk)
     viewer = Viewer.from_request(request)
-    return run, viewer, run.album_is_public or viewer.is_admin
+    return run, viewer, run.tells_texts_to(viewer)

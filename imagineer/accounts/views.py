@@ -30,7 +30,11 @@ def demo_sign_in(request, uid: str, token: str):
     except (ValueError, UnicodeDecodeError, OverflowError, User.DoesNotExist):
         raise Http404 from None
     if not default_token_generator.check_token(user, token):
-        raise Http404
+        used = {
+            "title": "This link has been used",
+            "sentence": "It signs in once. Stop the demo and start it again (make demo) for a new one.",
+        }
+        return render(request, "error.html", used, status=404)
     if request.method == "GET":
         return render(request, "auth/demo_sign_in.html", {"curator": user})
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")

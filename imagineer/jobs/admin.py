@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 from imagineer.jobs.models import Job, JobStatus, Worker
-from imagineer.jobs.runner import JobConflict, request_cancel, retry
+from imagineer.jobs.runner import JobConflict, page_of, request_cancel, retry
 
 # Whoever may write a Schedule row runs any function of any module: none of these pages may exist.
 for model in (Failure, OrmQ, Schedule, Success):
@@ -37,7 +37,7 @@ class JobAdmin(ReadOnlyAdmin):
     list_select_related = ["owner"]
     show_full_result_count = False
     fieldsets = [
-        (None, {"fields": ["kind", "queue", "priority", "created_by", "owner"]}),
+        (None, {"fields": ["kind", "queue", "priority", "ordered_by", "owner"]}),
         (
             "Times",
             {"fields": ["created_at", "started_at", "finished_at", "not_before", "cancel_requested_at"]},
@@ -47,6 +47,10 @@ class JobAdmin(ReadOnlyAdmin):
             {"classes": ["collapse"], "fields": ["params", "epoch", "lease_until", "crashes"]},
         ),
     ]
+
+    @admin.display(description="ordered by")
+    def ordered_by(self, job):
+        return str(job.created_by or "")  # no link: people are the superusers' to look at
 
     @admin.display(description="progress")
     def progress(self, job):
@@ -71,6 +75,7 @@ class JobAdmin(ReadOnlyAdmin):
     def change_view(self, request, object_id, form_url="", extra_context=None):
         job = self.get_object(request, object_id)
         context = {"may_work": self._may_work(request), "state": describe_progress(job) if job else None}
+        context["page"] = page_of(job) if job else ""
         return super().change_view(request, object_id, form_url, (extra_context or {}) | context)
 
     @method_decorator([require_GET, never_cache])

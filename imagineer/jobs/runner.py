@@ -44,6 +44,7 @@ class Kind:
     queue: str
     body: Callable[[Job, Progress], None]
     on_retry: Callable[[Job], None] | None = None
+    page: str = ""
 
 
 _kinds: dict[str, Kind] = {}
@@ -53,21 +54,28 @@ class JobConflict(Exception):
     """What was asked clashes with the state of the job; the sentence says how."""
 
 
-def job_task(kind: str, *, queue: str = "default", on_retry: Callable[[Job], None] | None = None):
+def job_task(
+    kind: str, *, queue: str = "default", on_retry: Callable[[Job], None] | None = None, page: str = ""
+):
     """Register the body of a kind of job: ``body(job, progress)``, in the ``tasks`` module of an app.
 
     A body may be started any number of times for one job and does only what is left to do. It returns when all
     is done or failed, and raises ``JobFailed`` with a sentence, or ``JobWaits`` to be tried again later.
-    ``on_retry(job)`` puts the job's failed items back, in the transaction of the retry.
+    ``page`` is the address of its own page, such as ``/runs/{id}``. ``on_retry(job)`` puts the job's failed items back, in the transaction of the retry.
     """
 
     def register(body):
         if queue not in doorbell.QUEUES:
             raise ValueError(f"There is no queue {queue!r}; Q_CLUSTER has {', '.join(doorbell.QUEUES)}.")
-        _kinds[kind] = Kind(kind, queue, body, on_retry)
+        _kinds[kind] = Kind(kind, queue, body, on_retry, page)
         return body
 
     return register
+
+
+def page_of(job: Job) -> str:
+    """The address of what the job works on, or "" if its kind has no page."""
+    return _kinds[job.kind].page.format(id=job.pk) if job.kind in _kinds else ""
 
 
 # ---- What people ask for
@@ -269,13 +277,13 @@ def _work(job: Job, progress: Progress) -> Outcome | None:
     except LeaseLost:
         return None
     except JobCancelled:
-        return Outcome(JobStatus.CANCELLED)
+        return Outcome(JobStatus.CANCELLED, message="")
     except JobDrained:
-        return Outcome(JobStatus.QUEUED)
+        return Outcome(JobStatus.QUEUED, message="")
     except JobWaits as reason:
         return Outcome(JobStatus.QUEUED, message=str(reason), waits=True)
     except JobFailed as reason:
-        return Outcome(JobStatus.FAILED, error=str(reason))
+        return Outcome(JobStatus.FAILED, error=str(reason), message="")
     except (Exception, SystemExit) as error:
         if outage := describe_outage(error):
             logger.warning("put back: %s (%s)", outage, error)

@@ -1,18 +1,22 @@
 """What the commands that draw have in common: the options of a run, following it, and its report."""
 
 import json
+import re
 import sys
 import threading
 import time
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection
+from django.db import DatabaseError, connection
 from tqdm import tqdm
 
 from imagineer.jobs import runner
+from imagineer.jobs.health import describe_health
 from imagineer.jobs.models import Job, JobStatus
 from templates_app.models import BatchGenerationRun
+
+UNENCODABLE = re.compile(r"[\ud800-\udfff\0]")
 
 
 class RunCommand(BaseCommand):
@@ -38,26 +42,41 @@ class RunCommand(BaseCommand):
         how.add_argument("--inline", action="store_true", help="draw in this process, without a worker")
 
     def handle(self, *args, **options):
+        for name, value in options.items():
+            if isinstance(value, str) and not value.isprintable() and UNENCODABLE.search(value):
+                raise CommandError(f"--{name} is no UTF-8 text; look at how your terminal writes it.")
         try:
             run = self.start(options)
         except ValidationError as error:
             raise CommandError(sentence_of(error)) from error
+        except DatabaseError as error:
+            raise CommandError(
+                f"The database cannot be used; `manage.py doctor` looks at it. ({error})"
+            ) from error
         if options["inline"]:
-            watcher = threading.Thread(target=_watch, args=[run.pk], daemon=True)
-            watcher.start()
-            runner.run_inline(run.job)
-            watcher.join()
+            draw_here(run)
         elif options["wait"]:
-            follow(run.pk)
+            self.wait(run)
         run = BatchGenerationRun.objects.for_lists().get(pk=run.pk)
         self.report(run, options)
         waited = options["inline"] or options["wait"]
         if waited and (run.job.status != JobStatus.COMPLETED or run.job.failed):
             failed = run.items.filter(status=JobStatus.FAILED).first()
             reason = run.job.error or run.job.message or (f"{failed.name}: {failed.error}" if failed else "")
+            if run.job.is_active:
+                reason = f"{reason} `manage.py work gpu` goes on with it.".strip()
+            failures = f" with {run.job.failed} pictures not drawn" if run.job.failed else ""
+            raise CommandError(f"Run {run.pk} is {run.job.status}{failures}. {reason}".strip())
+
+    def wait(self, run) -> None:
+        for problem in describe_health()["problems"]:
+            self.stderr.write(problem)
+        try:
+            follow(run.pk)
+        except KeyboardInterrupt:
             raise CommandError(
-                f"Run {run.pk} is {run.job.status}, {run.job.failed} pictures failed. {reason}".strip()
-            )
+                f"Run {run.pk} goes on without being watched; its page is /runs/{run.pk}."
+            ) from None
 
     def run_options(self, options) -> dict:
         names = [
@@ -89,6 +108,18 @@ class RunCommand(BaseCommand):
             )
 
 
+def draw_here(run: BatchGenerationRun) -> None:
+    """Draw in this process, with a bar beside it that ends with the work, however that ends."""
+    is_over = threading.Event()
+    watcher = threading.Thread(target=_watch, args=[run.pk, is_over], daemon=True)
+    watcher.start()
+    try:
+        runner.run_inline(run.job)
+    finally:
+        is_over.set()
+        watcher.join()
+
+
 def describe_images(run: BatchGenerationRun) -> list[dict]:
     """The pictures of a run in slot order."""
     items = (
@@ -106,28 +137,33 @@ def describe_images(run: BatchGenerationRun) -> list[dict]:
     ]
 
 
-def follow(job_id: int, *, while_waiting=None) -> Job:
+def follow(job_id: int, *, while_waiting=None, is_over: threading.Event | None = None) -> Job:
     """Show a progress bar until the job has ended; Ctrl-C stops looking, not the job.
 
     :param while_waiting: called twice a second; what it raises ends the wait.
+    :param is_over: set by whoever does the work here when no more is coming.
     """
     job = Job.objects.get(pk=job_id)
-    with tqdm(total=job.total, unit="picture", file=sys.stderr) as bar:
+    bar_format = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}]"
+    seldom = 0.1 if sys.stderr.isatty() else 5  # seconds; a log wants no hundred bars
+    options = {"initial": job.done + job.failed, "bar_format": bar_format, "mininterval": seldom}
+    with tqdm(total=job.total, file=sys.stderr, **options) as bar:
         while True:
+            last_look = bool(is_over and is_over.is_set())
             job = Job.objects.only("status", "done", "failed", "total", "message").get(pk=job_id)
             bar.set_description(f"{job.status}: {job.message}" if job.message else job.status, refresh=False)
             bar.update(job.done + job.failed - bar.n)
             bar.refresh()
-            if not job.is_active:
+            if not job.is_active or last_look:
                 return job
             if while_waiting:
                 while_waiting()
-            time.sleep(0.5)
+            is_over.wait(0.5) if is_over else time.sleep(0.5)
 
 
-def _watch(job_id: int) -> None:
+def _watch(job_id: int, is_over: threading.Event) -> None:
     try:
-        follow(job_id)
+        follow(job_id, is_over=is_over)
     finally:
         connection.close()
 

@@ -1,3 +1,4 @@
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
@@ -69,8 +70,19 @@ class BatchGenerationRun(models.Model):
 
     @property
     def album_is_public(self) -> bool:
-        """Whether what it makes is or will be public, and so whether its texts are."""
-        return self.album.is_public if self.album_id else self.is_public
+        """Whether what it makes is or will be public. An album that was deleted is public no more."""
+        return self.album.is_public if self.album_id else self.is_public and not self.job.done
+
+    @property
+    def coming_rating(self) -> str:
+        """The rating that its pictures get when they are made."""
+        is_trusted = self.model.name in settings.TRUSTED_SAFE_SOURCES
+        return self.rating or (Rating.SAFE if is_trusted else Rating.UNRATED)
+
+    def tells_texts_to(self, viewer) -> bool:
+        """Whether names, theme and prompts are for this viewer: as those of the pictures that it makes."""
+        is_restricted = self.coming_rating in viewer.restricted_ratings
+        return viewer.is_admin or (self.album_is_public and (viewer.sees_restricted or not is_restricted))
 
 
 class RunItemQuerySet(models.QuerySet):

@@ -31,7 +31,6 @@ def check(*options, **variables) -> subprocess.CompletedProcess:
         ({"IMAGINEER_JOB_LEASE": "soon"}, ["imagineer.E001", "IMAGINEER_JOB_LEASE", "from 1 to 3600"]),
         ({"DJANGO_DEBUG": "perhaps"}, ["imagineer.E001", "DJANGO_DEBUG"]),
         ({"IMAGINEER_DATA_DIR": "/proc/nowhere"}, ["imagineer.E002", "/proc/nowhere"]),
-        ({"IMAGINEER_MODEL": "/no/such/model"}, ["imagineer.E003", "/no/such/model"]),
         ({"Q_CLUSTER_NAME": "gpus"}, ["imagineer.E004", "gpus"]),
     ],
 )
@@ -40,6 +39,13 @@ def test_a_wrong_setting_is_an_id_and_a_sentence(variables, words, tmp_path):
     assert done.returncode == 1
     for word in words:
         assert word in done.stderr
+
+
+def test_a_model_that_is_not_there_is_a_warning_since_the_gallery_serves_without_it(tmp_path):
+    done = check(IMAGINEER_DATA_DIR=str(tmp_path), IMAGINEER_MODEL="/no/such/model")
+    assert done.returncode == 0
+    assert "imagineer.W003" in done.stderr
+    assert "/no/such/model" in done.stderr
 
 
 def test_good_settings_pass(tmp_path):

@@ -36,6 +36,7 @@ class Command(BaseCommand):
         parser.add_argument("--exit", action="store_true", help="stop everything when the album is there")
 
     def handle(self, *args, port, exit, **options):
+        self.stderr.style_func = None  # progress is no error, so it is not red
         if not settings.DEBUG:
             raise CommandError("The demo hands out a sign-in link, so it runs with DJANGO_DEBUG=1 only.")
         with socket.socket() as probe:
@@ -44,14 +45,16 @@ class Command(BaseCommand):
                 probe.bind((HOST, port))
             except OSError as error:
                 raise CommandError(
-                    f"Port {port} is taken ({error.strerror}). Choose another: make demo PORT=8080"
+                    f"Port {port} is taken ({error.strerror}), perhaps by a demo that still runs. "
+                    f"Choose another: make demo PORT={port + 1}"
                 ) from error
         self.stderr.write("Preparing the library …")
         call_command("migrate", interactive=False, verbosity=0)
         call_command("seed_templates", verbosity=0, stdout=self.stderr)
         settings.ADMIN_EMAILS.append(CURATOR)
         curator = make_admin(CURATOR)
-        signal.signal(signal.SIGTERM, _leave)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _leave)
         children = []
         connection.close()
         try:

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from gallery.models import DiffusionModel
 from gallery.orphans import find_orphans
 from gallery.services import find_wrong_publicity
 from gallery.weights import find_model, model_path
@@ -21,6 +22,7 @@ LOW_SPACE = 2 * 2**30  # bytes
 
 
 class Command(BaseCommand):
+    requires_system_checks = []  # they are among what it looks at
     help = "Look at everything that has to be right, and say in a sentence what is not."
 
     def add_arguments(self, parser):
@@ -91,10 +93,17 @@ class Command(BaseCommand):
 
     def _model(self) -> str:
         try:
-            model = find_model("")
-            if model is None:
+            if find_model("") is None:
                 return f"IMAGINEER_MODEL is {settings.MODEL!r}, and there is no such model."
-            read_model(model_path(model))
         except ModelError as error:
             return str(error)
-        return ""
+        folders = {model_path(model) for model in DiffusionModel.objects.enabled()}
+        if settings.MODELS_DIR.is_dir():
+            folders |= {folder for folder in settings.MODELS_DIR.iterdir() if folder.is_dir()}
+        problems = []
+        for folder in sorted(folders):
+            try:
+                read_model(folder)
+            except ModelError as error:
+                problems.append(str(error))
+        return " ".join(problems)
