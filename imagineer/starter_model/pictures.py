@@ -17,15 +17,9 @@ _STYLE_SHARE = {"flat": 4.0}
 _GROUP_SHARE = {"zodiac": 3.0, "cards": 2.5, "tarot": 1.8, "everyday": 1.0}
 
 
-# A drawing has one size and moves by whole latent cells, so that its latents are the same wherever it stands. A network
-# of this size learns such drawings crisply; turned, scaled and shifted freely they stay blobs for many times longer.
-_SIZE, _CELL = 104, 8
-
-
-def _step(length: int, rng: random.Random) -> int:
-    """Whole cells off the centre along a side of `length` pixels; along a long side at most two."""
-    most = min(2, (length - _SIZE) // 2 // _CELL)
-    return rng.randint(-most, most)
+# Every drawing has one size and stands in the middle. What a network of this size lacks is not detail but layout: turned,
+# scaled and shifted freely the shapes stay blobs for many times longer.
+_SIZE = 104
 
 
 @dataclass(frozen=True)
@@ -100,11 +94,10 @@ def _place(
 
 
 def draw_picture(picture: Picture, rng: random.Random) -> np.ndarray:
-    """uint8 (height, width, 3). `rng` places and tints, so that no two pictures are the same."""
+    """uint8 (height, width, 3). `rng` tints it and its background, so that no two pictures are the same."""
     width, height = picture.width, picture.height
     noise = np.random.default_rng(rng.getrandbits(32))
-    x, y = (_CELL * _step(length, rng) + length / 2 for length in (width, height))
-    layer = _place(draw_subject(BY_NAME[picture.subject]), width, height, _SIZE, x, y)
+    layer = _place(draw_subject(BY_NAME[picture.subject]), width, height, _SIZE, width / 2, height / 2)
     alpha = layer[..., 3:]
     colour = np.clip(layer[..., :3] / np.maximum(alpha, 1e-3), 0, 1)
     if picture.colour:

@@ -105,9 +105,7 @@ def train_unet(
         chosen = [rng.randrange(len(specs)) for _ in range(_BATCH)]
         clean = latents[chosen].float().to(device).contiguous(memory_format=torch.channels_last)
         texts = ["" if rng.random() < _NO_PROMPT else caption(specs[i], rng) for i in chosen]
-        # Stratified timesteps and a uniform weight on v: min-SNR would leave the noisy steps, where the prompt decides
-        # layout and colour, almost without weight.
-        times = ((torch.arange(_BATCH) + torch.rand(_BATCH)) / _BATCH * 1000).long().to(device)
+        times = _choose_times(_BATCH).to(device)
         noise = torch.randn_like(clean)
         noisy, target = schedule.add_noise(clean, noise, times), schedule.get_velocity(clean, noise, times)
         predicted = unet(noisy, times, prompts(texts)).sample
@@ -116,6 +114,15 @@ def train_unet(
         if every and on_checkpoint and (step + 1) % every == 0:
             on_checkpoint(step + 1, averaged(unet, run))
     return averaged(unet, run)
+
+
+def _choose_times(count: int) -> torch.Tensor:
+    """Stratified timesteps, most of them noisy: there the prompt alone decides the layout, which is what is hard to learn.
+
+    For the same reason v has the same weight at every step; min-SNR would leave the noisy ones almost without any.
+    """
+    share = (torch.arange(count) + torch.rand(count)) / count
+    return torch.where(share < 0.5, share * 2 * 600, 600 + (share - 0.5) * 2 * 400).long()
 
 
 def averaged(unet: UNet2DConditionModel, run: Run) -> UNet2DConditionModel:
