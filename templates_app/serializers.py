@@ -149,7 +149,15 @@ class RunSerializer(serializers.ModelSerializer):
         ]
         extra_kwargs = {
             name: {"allow_null": True}
-            for name in ["album_name", "user_theme", "negative_prompt", "variants", "scheduler", "loras", "rating"]
+            for name in [
+                "album_name",
+                "user_theme",
+                "negative_prompt",
+                "variants",
+                "scheduler",
+                "loras",
+                "rating",
+            ]
         }
 
     def to_representation(self, run):
