@@ -43,6 +43,13 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "--stage", action="append", choices=STAGES, help="only these stages (repeat the option)"
     )
     parser.add_argument("--every", type=int, default=1500, help="UNet steps between two tables of the judge")
+    parser.add_argument(
+        "--focus",
+        action="append",
+        default=[],
+        metavar="GROUP:WEIGHT",
+        help="train more on a group of subjects",
+    )
     parser.add_argument("--judged", type=int, default=488, help="pictures in the last table")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (VAE and UNet)")
@@ -150,6 +157,7 @@ def _unet(work: Path, options: argparse.Namespace, device: str) -> None:
         _budget(options, "unet"),
         seed=options.seed,
         device=device,
+        focus={group: float(weight) for group, _, weight in (f.partition(":") for f in options.focus)},
         every=options.every,
         on_checkpoint=show,
     )

@@ -82,15 +82,28 @@ def _coloured(picture: Picture, noun: str, rng: random.Random) -> str:
     return phrase if rng.random() < 0.2 else f"{_article(phrase, rng)} {phrase}"
 
 
+BACKGROUND_FORMS = {
+    "on a {} background": 6.0,
+    "{} background": 3.0,
+    "on {}": 1.5,
+    "against a {} backdrop": 1.0,
+    "against {}": 0.5,
+    "with a {} background": 0.7,
+    "background: {}": 0.5,
+    "background in {}": 0.5,
+    "with {} as the background": 0.4,
+    "in front of a {} wall": 0.5,
+    "in front of {}": 0.4,
+    "upon {}": 0.4,
+    "set on {}": 0.4,
+    "{} surroundings": 0.4,
+    "{} ground": 0.4,
+}
+
+
 def _background(name: str, rng: random.Random) -> str:
-    colour = _colour(name, rng)
-    forms = (
-        f"on a {colour} background",
-        f"on {colour}",
-        f"{colour} background",
-        f"against a {colour} backdrop",
-    )
-    return rng.choices(forms, (6, 1.5, 3, 1))[0]
+    form = rng.choices(list(BACKGROUND_FORMS), BACKGROUND_FORMS.values())[0]
+    return form.format(_colour(name, rng))
 
 
 def short_caption(picture: Picture, rng: random.Random) -> str:
@@ -104,7 +117,12 @@ def short_caption(picture: Picture, rng: random.Random) -> str:
         noun = rng.choice(
             [f"{style} {noun}", f"{style} of {noun}", f"{style} drawing of {noun}", f"{style} style {noun}"]
         )
-    joint = ", " if background and (not background.startswith(("on", "ag")) or rng.random() < 0.3) else " "
+    joint = (
+        ", "
+        if background
+        and (not background.startswith(("on", "ag", "in ", "up", "set", "with")) or rng.random() < 0.3)
+        else " "
+    )
     text = noun + (joint + background if background else "")
     if style and not before:
         text += rng.choice(

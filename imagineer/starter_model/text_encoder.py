@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from .captions import caption, template_caption
+from .captions import BACKGROUND_FORMS, caption, template_caption
 from .pictures import Picture, choose_picture
 from .styles import COLOUR_WORDS, COLOURS, STYLES
 from .subjects import SUBJECTS, SUITS
@@ -64,14 +64,10 @@ class _Reader(nn.Module):
 
 
 def _label(picture: Picture, text: str) -> list[int]:
-    """What the text says; what it leaves out is the extra class. Backgrounds are said with `background` or `on`."""
+    """What the text says; what it leaves out is the extra class."""
     lower = text.lower()
     names = (picture.background, *COLOUR_WORDS[picture.background].split())
-    says_background = any(
-        form in lower
-        for n in names
-        for form in (f"{n} background", f"on {n}", f"{n} backdrop", f"on a {n} background")
-    )
+    says_background = any(form.format(name) in lower for name in names for form in BACKGROUND_FORMS)
     says_style = any(form in lower for form in STYLES[picture.style])
     says_colour = picture.colour and any(
         n in lower for n in (picture.colour, *COLOUR_WORDS[picture.colour].split())

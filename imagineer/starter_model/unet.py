@@ -2,7 +2,10 @@
 
 import copy
 import random
+from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from diffusers import (
@@ -15,6 +18,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from .captions import caption
 from .dataset import BUCKETS, read_specs
+from .pictures import BY_NAME
 from .text_encoder import WIDTH
 from .tokenizer import LENGTH
 from .training import Budget, Run, initialise, rate
@@ -86,14 +90,16 @@ def train_unet(
     *,
     seed: int,
     device: str = "cpu",
+    focus: Mapping[str, float] = MappingProxyType({}),
     every: int = 0,
     on_checkpoint=None,
 ) -> UNet2DConditionModel:
-    """Train, or go on training. Each `every` steps `on_checkpoint(step, averaged unet)` is called."""
-    buckets = [
-        (encode_bucket(vae, work, bucket, device=device), read_specs(work, bucket), bucket.share)
-        for bucket in BUCKETS
-    ]
+    """Train, or go on training. `focus` weighs groups of subjects (1 unless given). Each `every` steps `on_checkpoint(step, averaged unet)` is called."""
+    buckets = []
+    for bucket in BUCKETS:
+        specs = read_specs(work, bucket)
+        weights = list(accumulate(focus.get(BY_NAME[spec.subject].group, 1.0) for spec in specs))
+        buckets.append((encode_bucket(vae, work, bucket, device=device), specs, weights))
     torch.manual_seed(seed)
     unet = initialise(make_unet()).to(device=device, memory_format=torch.channels_last)
     torch.nn.init.zeros_(unet.conv_out.weight)
@@ -101,8 +107,8 @@ def train_unet(
     schedule, prompts = make_noise_schedule(), Prompts(tokenizer, encoder, device)
     for step, fraction in run:
         rng = random.Random(int(run.numbers.integers(2**62)))
-        latents, specs, _ = rng.choices(buckets, [share for *_, share in buckets])[0]
-        chosen = [rng.randrange(len(specs)) for _ in range(_BATCH)]
+        latents, specs, weights = rng.choices(buckets, [bucket.share for bucket in BUCKETS])[0]
+        chosen = rng.choices(range(len(specs)), cum_weights=weights, k=_BATCH)
         clean = latents[chosen].float().to(device).contiguous(memory_format=torch.channels_last)
         texts = ["" if rng.random() < _NO_PROMPT else caption(specs[i], rng) for i in chosen]
         times = _choose_times(_BATCH).to(device)

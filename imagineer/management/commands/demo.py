@@ -25,6 +25,7 @@ from templates_app.models import BatchGenerationRun, BatchTemplate
 CURATOR = "curator@demo.localhost"
 TEMPLATE = "Zodiac Signs"
 ALBUM = "Zodiac"
+THEME = "flat colours"  # the style that the starter model draws most clearly
 HOST = "127.0.0.1"
 
 
@@ -115,7 +116,7 @@ class Command(BaseCommand):
             run = services.start_run(
                 template,
                 album_name=ALBUM,
-                user_theme=template.current.example_theme,
+                user_theme=THEME,
                 seed=2024,
                 created_by=curator,
             )
