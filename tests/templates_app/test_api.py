@@ -1,5 +1,7 @@
 import pytest
 
+from gallery.models import Lora
+from gallery.services import create_album, delete_album, set_album_public
 from imagineer.jobs import runner
 from imagineer.jobs.models import Job, JobStatus
 from templates_app.models import BatchGenerationRun
@@ -177,6 +179,41 @@ def test_a_forged_address_does_not_reset_the_throttle(api, settings):
     assert answers.count(202) == 10
 
 
+def test_what_visitors_may_have_waiting_is_bounded(api, settings):
+    settings.PUBLIC_GENERATION = True
+    many = make_template(name="Many", rows=[{"name": f"Row {n}", "text": "a star"} for n in range(150)])
+    assert order(api, many, variants=16).status_code == 400
+    assert [order(api, many).status_code for _ in range(3)] == [202, 202, 429]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"strength": 0.5}, {"reference_image_id": 1}, {"unknown": 1}, {"model": "x" * 10_000}, {"seed": 10**30}],
+)
+def test_what_an_order_cannot_have_is_refused_and_not_ignored(admin_api, changes):
+    answer = order(admin_api, make_template(), **changes)
+    assert answer.status_code == 400
+    assert set(answer.json()["fields"]) == set(changes)
+
+
+def test_each_limit_is_its_own_sentence(admin_api):
+    assert order(admin_api, make_template(), steps=151).json()["fields"] == {
+        "steps": ["The number of steps must be from 1 to 150."]
+    }
+
+
+def test_keys_that_say_nothing_may_be_null(admin_api):
+    names = "model rows variants steps seed same_seed width height guidance_scale scheduler negative_prompt"
+    nothing = dict.fromkeys([*names.split(), "loras", "is_public", "rating"])
+    assert order(admin_api, make_template(), **nothing).status_code == 202
+
+
+def test_a_lora_may_be_named_by_its_id(admin_api):
+    lora = Lora.objects.create(name="ink", file="loras/ink", sha256="0" * 64, family="sd15")
+    answer = order(admin_api, make_template(), loras=[{"lora": lora.pk}])
+    assert answer.json()["run"]["loras"] == [{"lora": "ink", "weight": 1.0}]
+
+
 # ---- Runs
 
 
@@ -199,6 +236,39 @@ def test_a_private_run_shows_status_and_counts_to_the_public_and_no_texts(api, a
         assert "The_Sun" not in text
     assert api.get(f"/api/runs/{run.pk}").json()["total_items"] == 3
     assert admin_api.get(f"/api/runs/{run.pk}").json()["album_name"] == "Secret plans"
+
+
+def test_a_deleted_album_does_not_make_its_texts_public_again(api):
+    run = start_run(album_name="Secret plans", user_theme="secret theme")
+    album = create_album(name=run.album_name, source_type="batch_generation", source_id=run.pk)
+    BatchGenerationRun.objects.update(album=album)
+    Job.objects.update(done=1)
+    assert "ecret" in api.get(f"/api/runs/{run.pk}").content.decode()
+    set_album_public(album, is_public=False)
+    delete_album(album)
+    for address in (f"/api/runs/{run.pk}", f"/runs/{run.pk}", f"/api/runs/{run.pk}/items"):
+        text = api.get(address).content.decode()
+        assert "ecret" not in text
+        assert "The_Sun" not in text
+
+
+def test_the_words_of_a_run_for_adults_are_for_those_who_may_see_its_pictures(api, admin_api):
+    run = start_run(rating="explicit", user_theme="secret theme", negative_prompt="secret too")
+    Job.objects.filter(pk=run.pk).take(owner_id=None, now=run.job.created_at, lease_until=run.job.created_at)
+    Job.objects.update(message="Drawing The Sun")
+    for address in (
+        f"/api/runs/{run.pk}",
+        "/api/runs",
+        f"/runs/{run.pk}",
+        f"/runs/{run.pk}/progress",
+        f"/api/runs/{run.pk}/items",
+    ):
+        text = api.get(address).content.decode()
+        assert "ecret" not in text, address
+        assert "The Sun" not in text, address
+        assert "The_Sun" not in text, address
+    assert api.get(f"/api/runs/{run.pk}").json()["seed"] is None
+    assert admin_api.get(f"/api/runs/{run.pk}").json()["user_theme"] == "secret theme"
 
 
 def test_why_a_run_failed_is_told_to_admins_since_it_may_name_folders(api, admin_api):

@@ -1,6 +1,9 @@
 """The commands as scripts call them."""
 
 import json
+import os
+import signal
+import threading
 from io import StringIO
 
 import pytest
@@ -112,6 +115,40 @@ def test_a_run_with_a_failed_picture_says_so_in_one_line_and_still_tells_what_it
         )
     assert "failed" in str(caught.value)
     assert json.loads(out.getvalue())["status"] == "failed"
+
+
+def test_a_stop_in_the_middle_ends_the_command_and_says_how_it_goes_on(tiny):
+    make_template()
+    stop = threading.Timer(4, os.kill, [os.getpid(), signal.SIGTERM])
+    stop.start()
+    with pytest.raises(CommandError, match=r"is queued.*work gpu. goes on with it"):
+        call_command(
+            "generate_batch",
+            "Skies",
+            "--album",
+            "A",
+            "--theme",
+            "t",
+            "--steps",
+            "150",
+            "--variants",
+            "16",
+            "--inline",
+            stdout=StringIO(),
+        )
+    stop.join()
+    assert Job.objects.get().crashes == 0
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_number_that_is_none_is_a_sentence(value):
+    with pytest.raises(CommandError, match="guidance_scale"):
+        call_command("generate", "a star", "--guidance-scale", value)
+
+
+def test_words_that_are_no_text_are_a_sentence():
+    with pytest.raises(CommandError, match="no UTF-8"):
+        call_command("generate", "\udcff")
 
 
 def test_generate_draws_one_picture(tiny):

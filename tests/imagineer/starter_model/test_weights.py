@@ -1,6 +1,7 @@
 """The committed weights, through the loading code that everybody uses."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def test_the_folder_is_at_most_forty_megabytes_and_holds_no_pickle():
 
 def test_nothing_in_the_folder_names_a_place_on_the_machine_that_built_it():
     for path in STARTER_MODEL_PATH.rglob("*.json"):
-        assert '"/' not in path.read_text(), path
+        assert not re.search(r'"/\w+/', path.read_text()), path
 
 
 def test_importing_the_package_loads_no_torch():
