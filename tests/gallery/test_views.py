@@ -266,7 +266,8 @@ def test_an_error_page_needs_no_database(curator):
             broken = curator.get(address)
             assert broken.status_code == 500 and "Something broke" in broken.content.decode()
         answer = curator.get("/api/images")
-        assert answer.status_code == 500 and set(answer.json()) == {"error"}
+        assert answer.status_code == 503 and set(answer.json()) == {"error"}
+        assert int(answer["Retry-After"]) > 0
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
