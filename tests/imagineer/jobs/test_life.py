@@ -61,7 +61,7 @@ class LifeOfAJob(RuleBasedStateMachine):
             return
         is_holder = row.status == JobStatus.RUNNING and row.epoch == progress.epoch
         try:
-            with progress.commit(done=is_good, failed=not is_good):
+            with progress.commit(done=int(is_good), failed=int(not is_good)):
                 pass
         except LeaseLost:
             assert not is_holder
