@@ -99,10 +99,10 @@ class SleepingDevice:
 def share_of_a_run(pictures) -> float:
     from imagineer.jobs import runner
     from imagineer.jobs.progress import Progress
-    from templates_app import drawing, services
+    from templates_app import drawing, ordering
     from templates_app.models import BatchTemplate
 
-    run = services.start_run(
+    run = ordering.start_run(
         BatchTemplate.objects.select_related("current").get(name="Playing Card Deck"),
         album_name="Deck",
         user_theme="brass gears",

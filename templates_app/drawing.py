@@ -186,7 +186,6 @@ class Drawing:
         prepared = prepare_image(write_png(drawn), pillow=drawn.image)
         run = self.run
         with self.progress.commit(done=1):
-            album = self._album()
             image = create_image(
                 prepared,
                 source_type=SourceType.BATCH_GENERATION,
@@ -199,9 +198,11 @@ class Drawing:
                 model=run.model,
                 rating=run.rating or None,
             )
-            add_images(album, [image], positions=[(item.position - 1) * run.variants + item.variant])
-            if item.position == self.first_position:
-                set_cover(album, image)
+            if run.has_own_album:
+                album = self._album()
+                add_images(album, [image], positions=[(item.position - 1) * run.variants + item.variant])
+                if item.position == self.first_position:
+                    set_cover(album, image)
             RunItem.objects.filter(pk=item.pk).update(status=JobStatus.COMPLETED, image=image, error="")
 
     def _album(self) -> Album:

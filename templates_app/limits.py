@@ -31,6 +31,7 @@ def finite(value: float) -> None:
 
 
 GUIDANCE = [finite, *between(0, 30, "The guidance scale")]
+STRENGTH = [finite, *between(0.05, 1, "The strength")]
 SEED = between(0, MAX_SEED, "The seed")
 VARIANTS = between(1, MAX_VARIANTS, "The number of variants")
 

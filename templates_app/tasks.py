@@ -1,5 +1,5 @@
 from imagineer.jobs.runner import job_task
-from templates_app.services import KIND, forgive_items
+from templates_app.ordering import KIND, forgive_items
 
 
 @job_task(KIND, queue="gpu", on_retry=forgive_items, page="/runs/{id}")

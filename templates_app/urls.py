@@ -1,8 +1,9 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from templates_app import views
-from templates_app.api import RunViewSet, TemplateViewSet
+from templates_app.api.runs import RunViewSet
+from templates_app.api.templates import TemplateViewSet
+from templates_app.views import runs as views
 
 page_patterns = [
     path("runs/<int:pk>", views.run_page, name="run"),

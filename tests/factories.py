@@ -1,6 +1,6 @@
 """Plain functions that make what tests need, by the services that the program itself uses."""
 
-from templates_app import services
+from templates_app import authoring, ordering
 
 ROWS = [
     {"name": "The Sun", "text": "a yellow sun on a blue background"},
@@ -18,9 +18,9 @@ def make_template(*, name="Skies", rows=ROWS, **content):
         "width": 64,
         "height": 96,
     } | content
-    return services.save_template(name=name, rows=rows, **content)
+    return authoring.save_template(name=name, rows=rows, **content)
 
 
 def start_run(template=None, **options):
     options = {"album_name": "Skies", "user_theme": "neon", "steps": 2, "seed": 7} | options
-    return services.start_run(template or make_template(), **options)
+    return ordering.start_run(template or make_template(), **options)

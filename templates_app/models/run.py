@@ -55,12 +55,42 @@ class BatchGenerationRun(models.Model):
     is_public = models.BooleanField(
         default=True, help_text="Whether its album is public from the first picture on."
     )
+    has_own_album = models.BooleanField(
+        default=True,
+        editable=False,
+        help_text="A re-roll and a step of a session have none: their pictures are private until one is chosen.",
+    )
+    parent = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, blank=True, editable=False, related_name="rerolls"
+    )
+    reference_image = models.ForeignKey(
+        Image,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="runs_from_it",
+        help_text="Drawing starts from this picture (image to image).",
+    )
+    reference_sha256 = models.CharField(
+        max_length=64, blank=True, editable=False, help_text="Stays when the reference picture is purged."
+    )
+    strength = models.FloatField(
+        null=True,
+        blank=True,
+        validators=limits.STRENGTH,
+        help_text="How far from the reference picture, 0.05 to 1.",
+    )
 
     objects = RunQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
         verbose_name = "generation run"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(parent=None) | Q(has_own_album=False), name="reroll_has_no_album_of_its_own"
+            ),
+        ]
 
     def __str__(self):
         return self.album_name
@@ -71,7 +101,9 @@ class BatchGenerationRun(models.Model):
     @property
     def album_is_public(self) -> bool:
         """Whether what it makes is or will be public. An album that was deleted is public no more."""
-        return self.album.is_public if self.album_id else self.is_public and not self.job.done
+        if self.album_id:
+            return self.album.is_public
+        return self.has_own_album and self.is_public and not self.job.done
 
     @property
     def coming_rating(self) -> str:

@@ -12,7 +12,7 @@ from django.core.management import call_command
 from gallery import orphans
 from gallery.models import Album, Image
 from imagineer.jobs.models import JobStatus
-from templates_app import services
+from templates_app import ordering
 from templates_app.models import BatchGenerationRun, BatchTemplate
 from tests.clusters import kill_group, wait_until, with_no_complaint
 
@@ -25,7 +25,7 @@ def start_deck(site, settings, tiny_folder, **options) -> BatchGenerationRun:
     site.environment["IMAGINEER_MODEL"] = settings.MODEL = str(tiny_folder)
     call_command("seed_templates", verbosity=0)
     deck = BatchTemplate.objects.select_related("current").get(name="Playing Card Deck")
-    return services.start_run(
+    return ordering.start_run(
         deck, album_name="Deck", user_theme="brass gears", seed=100, width=64, height=96, **options
     )
 

@@ -22,7 +22,7 @@ from imagineer.engine.pipeline import DiffusionEngine
 from imagineer.jobs import runner
 from imagineer.jobs.models import Job, JobStatus
 from imagineer.jobs.progress import LeaseLost, Progress
-from templates_app import drawing, services
+from templates_app import drawing, ordering
 from templates_app.models import BatchGenerationRun, RunItem
 from tests.factories import make_template, start_run
 from tests.imagineer.engine.tiny_model import build_tiny_lora
@@ -100,6 +100,17 @@ def test_a_private_run_makes_a_private_album(tiny):
     assert not Image.objects.filter(is_public=True).exists()
 
 
+def test_pictures_of_a_run_without_an_album_of_its_own_are_private(tiny):
+    run = start_run()
+    BatchGenerationRun.objects.filter(pk=run.pk).update(has_own_album=False)
+    run = draw(run)
+    assert run.job.status == JobStatus.COMPLETED
+    assert run.album is None
+    assert not Image.objects.filter(source_id=run.pk, is_public=True).exists()
+    assert Image.objects.filter(source_id=run.pk).count() == run.items.count()
+    assert not run.album_is_public
+
+
 def test_what_a_curator_declares_is_the_rating_of_every_picture(tiny):
     run = draw(start_run(rating=Rating.SUGGESTIVE))
     assert set(Image.objects.values_list("rating", flat=True)) == {Rating.SUGGESTIVE}
@@ -118,7 +129,7 @@ def test_a_run_draws_only_what_it_lacks(tiny):
     RunItem.objects.filter(pk=lost.pk).update(status=JobStatus.FAILED, image=None, error="for the test")
     Job.objects.filter(pk=run.pk).update(done=2, failed=1)
     Image.objects.filter(pk=lost.image_id).delete()
-    run = draw(services.retry_run(again(run)))
+    run = draw(ordering.retry_run(again(run)))
     assert run.items.get(position=1).image_id == kept
     assert run.job.status == JobStatus.COMPLETED
     assert run.items.filter(status=JobStatus.COMPLETED).count() == 3
@@ -148,7 +159,7 @@ def test_a_broken_model_fails_the_run_and_a_retry_after_mending_draws_it(tiny, t
     assert run.job.status == JobStatus.FAILED
     assert run.model.name in run.job.error
     weights.write_bytes(whole)
-    assert_whole(draw(services.retry_run(run)))
+    assert_whole(draw(ordering.retry_run(run)))
 
 
 def test_a_device_that_is_not_there_fails_the_run_with_a_sentence(tiny, settings):
@@ -165,7 +176,7 @@ def test_cancelled_in_the_middle_it_keeps_what_is_done_and_a_retry_makes_the_res
         run = draw(run)
     assert run.job.status == JobStatus.CANCELLED
     assert not run.items.filter(status=JobStatus.RUNNING).exists()
-    run = draw(services.retry_run(run))
+    run = draw(ordering.retry_run(run))
     assert_whole(run)
 
 
@@ -191,7 +202,7 @@ def test_an_item_that_fails_three_times_fails_alone(tiny):
     assert "magic" in bad.error
     assert (run.job.status, run.job.done, run.job.failed) == (JobStatus.COMPLETED, 2, 1)
     RunItem.objects.filter(pk=bad.pk).update(scheduler="euler")
-    assert_whole(draw(services.retry_run(run)))
+    assert_whole(draw(ordering.retry_run(run)))
 
 
 def test_an_error_in_a_batch_blames_nobody_and_each_is_tried_alone(tiny):

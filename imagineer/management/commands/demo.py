@@ -18,7 +18,7 @@ from django.utils.http import urlsafe_base64_encode
 
 from imagineer.accounts.services import make_admin
 from imagineer.jobs.models import JobStatus
-from templates_app import services
+from templates_app import ordering
 from templates_app.management.run_command import follow
 from templates_app.models import BatchGenerationRun, BatchTemplate
 
@@ -113,7 +113,7 @@ class Command(BaseCommand):
             album_name=ALBUM, template_version__template=template, job__created_by=curator
         ).first()
         if run is None:
-            run = services.start_run(
+            run = ordering.start_run(
                 template,
                 album_name=ALBUM,
                 user_theme=THEME,
@@ -121,7 +121,7 @@ class Command(BaseCommand):
                 created_by=curator,
             )
         elif run.job.status in (JobStatus.FAILED, JobStatus.CANCELLED) or run.job.failed:
-            run = services.retry_run(run)
+            run = ordering.retry_run(run)
         job = follow(run.pk, while_waiting=lambda: self._check(children))
         run = BatchGenerationRun.objects.for_lists().get(pk=run.pk)
         if job.status != JobStatus.COMPLETED or run.album_id is None:

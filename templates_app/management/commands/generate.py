@@ -1,4 +1,4 @@
-from templates_app import services
+from templates_app import ordering
 from templates_app.management.run_command import RunCommand
 
 
@@ -13,7 +13,7 @@ class Command(RunCommand):
         super().add_arguments(parser)
 
     def start(self, options):
-        return services.start_single(
+        return ordering.start_single(
             options["prompt"], album_name=options["album"], **self.run_options(options)
         )
 

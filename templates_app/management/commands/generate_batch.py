@@ -1,6 +1,6 @@
 from django.core.management.base import CommandError
 
-from templates_app import services
+from templates_app import ordering
 from templates_app.management.run_command import RunCommand
 from templates_app.models import BatchTemplate
 
@@ -26,7 +26,7 @@ class Command(RunCommand):
                 ", ".join(templates.values_list("name", flat=True)) or "none; run `manage.py seed_templates`"
             )
             raise CommandError(f"There is no template {wanted!r}. Known: {known}.")
-        return services.start_run(
+        return ordering.start_run(
             template,
             album_name=options["album"],
             user_theme=options["theme"],

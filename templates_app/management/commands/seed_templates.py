@@ -3,7 +3,7 @@ import json
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from templates_app import services
+from templates_app import authoring
 from templates_app.models import BatchTemplate
 from templates_app.sets import load_sets
 
@@ -22,7 +22,7 @@ class Command(BaseCommand):
                 if BatchTemplate.objects.filter(name=definition.name).exists():
                     continue
                 seeded.append(
-                    services.save_template(
+                    authoring.save_template(
                         name=definition.name,
                         description=definition.description,
                         rows=list(definition.items.rows),

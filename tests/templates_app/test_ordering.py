@@ -3,7 +3,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from imagineer.jobs.models import Job, JobStatus
-from templates_app import services
+from templates_app import ordering
 from templates_app.models import BatchGenerationRun, BatchTemplate, RunItem
 from tests.factories import make_template, start_run
 
@@ -186,7 +186,7 @@ def test_a_run_keeps_the_version_that_it_was_ordered_with():
 
 
 def test_a_single_picture_is_a_run_of_one_item_without_a_template():
-    run = services.start_single("a red crab on a teal background", steps=2)
+    run = ordering.start_single("a red crab on a teal background", steps=2)
     assert run.template_version is None
     assert run.items.get().prompt == "a red crab on a teal background"
     assert run.album_name == "a red crab on a teal background"
@@ -195,7 +195,7 @@ def test_a_single_picture_is_a_run_of_one_item_without_a_template():
 @pytest.mark.parametrize("prompt", ["", "   ", "x" * 2001])
 def test_a_prompt_outside_its_limits_is_refused(prompt):
     with pytest.raises(ValidationError) as caught:
-        services.start_single(prompt)
+        ordering.start_single(prompt)
     assert "prompt" in caught.value.message_dict
 
 

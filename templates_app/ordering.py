@@ -1,4 +1,4 @@
-"""Templates and runs are made and changed here, for the admin, the API and the commands alike.
+"""Pictures are ordered here, for the admin, the API and the commands alike.
 
 Wrong input is a ``ValidationError`` that names the field, raised before anything is written.
 """
@@ -10,20 +10,19 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
 
-from gallery.models import DiffusionModel, Lora
+from gallery.models import DiffusionModel
 from gallery.weights import find_model
 from imagineer.engine.schedulers import SCHEDULERS
 from imagineer.engine.types import ModelError
 from imagineer.jobs import runner
 from imagineer.jobs.models import ACTIVE, Job, JobStatus
 from templates_app import limits
-from templates_app.csv_items import CsvError, check_rows
-from templates_app.models import BatchGenerationRun, BatchTemplate, BatchTemplateVersion, RunItem
+from templates_app.lora_stack import check_loras
+from templates_app.models import BatchGenerationRun, BatchTemplate, RunItem
 from templates_app.prompts import (
     PromptError,
     RowSelectionError,
     check_prompt,
-    check_template,
     item_name,
     item_seed,
     render_negative_prompt,
@@ -38,50 +37,6 @@ MAX_ITEMS = 10_000
 MAX_PUBLIC_BACKLOG = 200  # pictures of visitors that may wait at one time
 # What is drawn with when neither the order, nor the template, nor the model says.
 DEFAULTS = {"steps": 30, "guidance_scale": 7.5, "scheduler": "euler"}
-
-
-@transaction.atomic
-def save_template(
-    *, name: str, rows: list[dict], template: BatchTemplate | None = None, created_by=None, **content
-):
-    """Create a template, or give an existing one a new version if what it draws has changed.
-
-    :param rows: one object a picture, text by column name.
-    :param content: ``description`` and the other fields of a version.
-    :raises ValidationError: names each wrong field.
-    """
-    template = template or BatchTemplate(created_by=created_by)
-    template.name, template.description = name.strip(), content.pop("description", template.description)
-    try:
-        items = check_rows(rows)
-    except CsvError as error:
-        raise ValidationError({"csv_data": [str(error)]}) from error
-    version = BatchTemplateVersion(
-        template=template,
-        number=template.current.number + 1 if template.current_id else 1,
-        columns=list(items.columns),
-        rows=list(items.rows),
-        row_count=len(items.rows),
-        created_by=created_by,
-        **content,
-    )
-    try:
-        check_template(version.prompt_template, items.columns)
-    except PromptError as error:
-        raise ValidationError({"prompt_template": [str(error)]}) from error
-    version.lora_config = _checked_loras(version.lora_config, field="lora_config")
-    template.full_clean()
-    version.full_clean(exclude=["template", "lora_config", "columns", "rows"])
-    template.save()
-    if template.current_id and all(
-        getattr(template.current, field) == getattr(version, field) for field in version.CONTENT
-    ):
-        return template
-    version.template = template
-    version.save()
-    template.current = version
-    template.save(update_fields=["current", "updated_at"])
-    return template
 
 
 def start_run(
@@ -223,7 +178,7 @@ def _new_run(*, album_name, user_theme, model, template_version=None, **options)
         raise ValidationError(
             {"scheduler": [f"{run.scheduler!r} is not known; write one of {', '.join(SCHEDULERS)}."]}
         )
-    run.loras = _checked_loras(run.loras, field="loras")
+    run.loras = check_loras(run.loras, field="loras")
     run.full_clean(exclude=["job", "album", "template_version", "loras"], validate_constraints=False)
     return run
 
@@ -244,30 +199,6 @@ def _model(name: str) -> DiffusionModel:
         )
         raise ValidationError({"model": [f"There is no model named {name!r}. Known: {known}."]})
     return model
-
-
-def _checked_loras(loras, *, field: str) -> list[dict]:
-    """``[{"lora": name or id, "weight": 1.0}]`` with names that exist; the same LoRA twice is refused."""
-    if not isinstance(loras, list):
-        raise ValidationError({field: ['Write a list such as [{"lora": "ink", "weight": 0.8}].']})
-    checked = []
-    for entry in loras:
-        if not isinstance(entry, dict) or not {"lora"} <= set(entry) <= {"lora", "weight"}:
-            raise ValidationError(
-                {field: ['Each entry is an object such as {"lora": "ink", "weight": 0.8}.']}
-            )
-        key, weight = entry["lora"], entry.get("weight", 1.0)
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not -4 <= weight <= 4:
-            raise ValidationError({field: [f"The weight of {key} must be a number from -4 to 4."]})
-        enabled = Lora.objects.filter(is_enabled=True)
-        by_id = isinstance(key, int) and not isinstance(key, bool)
-        lora = (enabled.filter(pk=key) if by_id else enabled.filter(name=str(key))).first()
-        if lora is None:
-            raise ValidationError({field: [f"There is no LoRA {key!r} in the library."]})
-        if any(other["lora"] == lora.name for other in checked):
-            raise ValidationError({field: [f"{lora.name} is named twice."]})
-        checked.append({"lora": lora.name, "weight": float(weight)})
-    return checked
 
 
 def _drawn_with(run: BatchGenerationRun, **of_template) -> dict:

@@ -1,80 +1,13 @@
 from collections.abc import Mapping
 
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from imagineer.api import MAX_ID
 from imagineer.jobs.models import JobStatus
 from templates_app import limits
-from templates_app.models import BatchGenerationRun, BatchTemplate, RunItem
+from templates_app.models import BatchGenerationRun, RunItem
+from templates_app.serializers.loras import LoraUseSerializer
 
 FAILED_FOR_THE_PUBLIC = "This could not be drawn; the admins can see why."
-
-
-@extend_schema_field({"oneOf": [{"type": "string"}, {"type": "integer"}]})
-class NameOrId(serializers.Field):
-    def to_internal_value(self, data):
-        if isinstance(data, bool) or not isinstance(data, (str, int)):
-            raise serializers.ValidationError("Write a name or an id.")
-        if isinstance(data, int) and not 0 < data <= MAX_ID:
-            raise serializers.ValidationError("There is no such id.")
-        return data
-
-    def to_representation(self, value):
-        return value
-
-
-class LoraUseSerializer(serializers.Serializer):
-    lora = NameOrId()
-    weight = serializers.FloatField(default=1.0)
-
-
-class TemplateSerializer(serializers.ModelSerializer):
-    base_prompt = serializers.CharField(source="current.base_prompt")
-    prompt_template = serializers.CharField(source="current.prompt_template")
-    style_suffix = serializers.CharField(source="current.style_suffix")
-    example_theme = serializers.CharField(source="current.example_theme")
-    width = serializers.IntegerField(source="current.width")
-    height = serializers.IntegerField(source="current.height")
-    negative_prompt = serializers.CharField(source="current.negative_prompt")
-    lora_config = LoraUseSerializer(source="current.lora_config", many=True)
-    version = serializers.IntegerField(source="current.number")
-    template_item_count = serializers.IntegerField(source="current.row_count")
-    lora_count = serializers.SerializerMethodField()
-
-    class Meta:
-        model = BatchTemplate
-        fields = [
-            "id",
-            "name",
-            "description",
-            "base_prompt",
-            "prompt_template",
-            "style_suffix",
-            "example_theme",
-            "width",
-            "height",
-            "negative_prompt",
-            "lora_config",
-            "version",
-            "is_archived",
-            "template_item_count",
-            "lora_count",
-            "created_at",
-            "updated_at",
-        ]
-
-    def get_lora_count(self, template) -> int:
-        return len(template.current.lora_config)
-
-
-class TemplateDetailSerializer(TemplateSerializer):
-    csv_items = serializers.ListField(
-        source="current.rows", child=serializers.DictField(child=serializers.CharField(allow_blank=True))
-    )
-
-    class Meta(TemplateSerializer.Meta):
-        fields = [*TemplateSerializer.Meta.fields, "csv_items"]
 
 
 class RunSerializer(serializers.ModelSerializer):
