@@ -58,7 +58,7 @@ def test_home_shows_the_latest_albums_and_pictures(visitor, take_in):
 
 
 def test_pages_of_pictures_go_on_to_the_last_and_back(visitor, take_in, monkeypatch):
-    monkeypatch.setattr("gallery.views.PER_PAGE", 3)
+    monkeypatch.setattr("gallery.views.answers.PER_PAGE", 3)
     album = create_album(name="Ten")
     images = [take_in(number) for number in range(10)]
     add_images(album, images, positions=[5, 5, 5, 1, 2, 3, 4, 9, 9, 8])
