@@ -3,6 +3,7 @@ from django.contrib import admin, messages
 from django.utils import timezone
 from django.utils.html import format_html
 
+from gallery.addresses import media_url
 from gallery.models import Album, DiffusionModel, Image, Label, LabelSource, Lora, Rating, RatingSource
 from gallery.ratings import rate_images
 from gallery.renditions import GRID
@@ -15,7 +16,6 @@ from gallery.services import (
     trash_image,
     update_album,
 )
-from gallery.tiles import media_url
 
 
 def thumbnail(image: Image | None):

@@ -17,7 +17,7 @@ from gallery.serializers import (
     ImageDetailSerializer,
     ImageSerializer,
 )
-from gallery.visibility import MODES, Viewer, check_open, rendition_for
+from gallery.visibility import MODES, Viewer, check_open, may_see_details, rendition_for
 from imagineer.api import DEFAULT_PER_PAGE, AnyAccepted, IdFilter, IsAdminOrReadOnly, NewestFirstPagination
 
 NSFW = OpenApiParameter(
@@ -134,7 +134,10 @@ class ImageFile(ImageBytes):
         responses={(200, "image/*"): OpenApiTypes.BINARY, (304, "image/*"): None},
     )
     def get(self, request, pk):
-        return media.send_original(request, self.get_object(), self.viewer)
+        image, viewer = self.get_object(), self.viewer
+        if not may_see_details(image, viewer):
+            raise Http404
+        return media.send_original(request, image, is_admin=viewer.is_admin)
 
 
 class AlbumFilter(filters.FilterSet):

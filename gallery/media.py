@@ -1,19 +1,15 @@
 """Bytes of pictures, past the gate."""
 
-import logging
-
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
-from django.utils.cache import get_conditional_response
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.crypto import constant_time_compare
 from django.views.decorators.http import require_safe
 
+from gallery.addresses import content_name, media_url
+from gallery.delivery import ASK_EACH_TIME, FOR_EVER, deliver, harden
 from gallery.models import Image
-from gallery.renditions import FULL, SPECS, open_rendition
-from gallery.visibility import Gone, Viewer, check_open, is_open_to_all, may_see_details, rendition_for
+from gallery.renditions import BLURRED, FULL, SPECS, rebuild
+from gallery.visibility import Gone, Viewer, check_open, is_open_to_all, may_see_details
 
-logger = logging.getLogger(__name__)
-
-FOR_EVER = "public, max-age=31536000, immutable"
-ASK_EACH_TIME = "private, no-cache"
 COLUMNS = [
     "id",
     "sha256",
@@ -29,8 +25,12 @@ COLUMNS = [
 
 
 @require_safe
-def media(request: HttpRequest, pk: int, spec: str, sha: str) -> HttpResponse:
-    """A rendition at an address that is named by content."""
+def media(request: HttpRequest, pk: int, spec: str, name: str) -> HttpResponse:
+    """A rendition at an address that is named by content: it never answers with the bytes of another one.
+
+    Who may not see it clear any more, because its rating or their filter has changed since the page was made, is
+    sent on to the blurred one, so that the page they have open stays whole.
+    """
     image = Image.objects.only(*COLUMNS).filter(pk=pk).first()
     if image and is_open_to_all(image):
         # neither session nor user is looked at: nothing in the answer depends on them
@@ -41,72 +41,48 @@ def media(request: HttpRequest, pk: int, spec: str, sha: str) -> HttpResponse:
             check_open(image, viewer)
         except Gone:
             return withdrawn()
-    if spec not in SPECS or not image.sha256.startswith(sha):
+    if spec not in SPECS or not constant_time_compare(name, content_name(image, spec)):
         raise Http404
-    return send_rendition(request, image, rendition_for(image, viewer, spec), is_named_by_content=True)
+    if spec != BLURRED.name and not may_see_details(image, viewer):
+        return send_on(media_url(image, BLURRED))
+    cache = FOR_EVER if is_open_to_all(image) else ASK_EACH_TIME
+    return send_rendition(request, image, spec, cache=cache)
 
 
 def withdrawn() -> HttpResponse:
     return harden(HttpResponse(Gone.default_detail, status=410, content_type="text/plain"))
 
 
+def send_on(url: str) -> HttpResponse:
+    return harden(HttpResponseRedirect(url, headers={"Cache-Control": "private, no-store"}))
+
+
 def send_rendition(
-    request: HttpRequest, image: Image, name: str, *, is_named_by_content: bool = False
+    request: HttpRequest, image: Image, spec: str, *, cache: str = ASK_EACH_TIME, filename: str = ""
 ) -> HttpResponse:
     """:raises Http404: the file is lost."""
-    for_ever = is_named_by_content and is_open_to_all(image)
-    return send(
+    return deliver(
         request,
-        lambda: open_rendition(image, name),
-        etag=f'"{name}-{image.sha256[:16]}"',
-        cache=FOR_EVER if for_ever else ASK_EACH_TIME,
+        SPECS[spec].key(image.sha256),
+        etag=content_name(image, spec),
         content_type="image/webp",
+        cache=cache,
+        filename=filename,
+        make=lambda: rebuild(image, [SPECS[spec]]),
     )
 
 
-def send_original(request: HttpRequest, image: Image, viewer: Viewer) -> HttpResponse:
+def send_original(request: HttpRequest, image: Image, *, is_admin: bool) -> HttpResponse:
     """The file as a download: for the public a foreign one only re-encoded, without what its maker left in it.
 
-    :raises Http404: the viewer may not see it clear, or the file is lost.
+    :raises Http404: the file is lost.
     """
-    if not may_see_details(image, viewer):
-        raise Http404
-    if viewer.is_admin or image.is_own_encoding:
-        return send(
+    if is_admin or image.is_own_encoding:
+        return deliver(
             request,
-            lambda: image.file.storage.open(image.file.name),
-            etag=f'"original-{image.sha256[:16]}"',
+            image.file.name,
+            etag=content_name(image, "original"),
             content_type=image.mime_type,
             filename=image.filename,
         )
-    return send(
-        request,
-        lambda: open_rendition(image, FULL.name),
-        etag=f'"{FULL.name}-{image.sha256[:16]}"',
-        content_type="image/webp",
-        filename=f"{image.filename.rpartition('.')[0]}.webp",
-    )
-
-
-def send(request, open_file, *, etag, content_type, cache=ASK_EACH_TIME, filename="") -> HttpResponse:
-    headers = {"Cache-Control": cache, "ETag": etag}
-    unchanged = get_conditional_response(request, etag=etag, response=HttpResponse(headers=headers))
-    if unchanged.status_code != 200:
-        return harden(unchanged)
-    try:
-        file = open_file()
-    except FileNotFoundError as error:
-        logger.error("The file of %s is lost: %s", request.path, error)
-        raise Http404 from error
-    return harden(
-        FileResponse(
-            file, content_type=content_type, headers=headers, as_attachment=bool(filename), filename=filename
-        )
-    )
-
-
-def harden(response: HttpResponse) -> HttpResponse:
-    """Whatever the bytes are, a browser takes them for a picture and nothing else."""
-    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
+    return send_rendition(request, image, FULL.name, filename=f"{image.filename.rpartition('.')[0]}.webp")

@@ -21,8 +21,8 @@ class ImageSerializer(serializers.Serializer):
     position = serializers.IntegerField(allow_null=True)
     width = serializers.IntegerField()
     height = serializers.IntegerField()
-    file_size = serializers.IntegerField()
-    mime_type = serializers.CharField()
+    file_size = serializers.IntegerField(allow_null=True)
+    mime_type = serializers.CharField(allow_null=True)
     sha256 = serializers.CharField(allow_null=True)
     prompt = serializers.CharField(allow_null=True)
     negative_prompt = serializers.CharField(allow_null=True)
@@ -54,8 +54,8 @@ class ImageSerializer(serializers.Serializer):
             "position": position,
             "width": image.width,
             "height": image.height,
-            "file_size": image.file_size,
-            "mime_type": image.mime_type,
+            "file_size": image.file_size if is_clear else None,  # nearly a fingerprint
+            "mime_type": image.mime_type if is_clear else None,
             "sha256": image.sha256 if is_clear else None,
             "prompt": image.prompt if is_clear else None,
             "negative_prompt": image.negative_prompt if is_clear else None,

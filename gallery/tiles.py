@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gallery.addresses import media_url
 from gallery.models import Image
 from gallery.renditions import BLURRED, GRID, LARGE, MEDIUM, size_in
 from gallery.visibility import Viewer, may_see_details
@@ -31,11 +32,6 @@ class Tile:
     def shape(self) -> int:
         """Width through height in tenths, as far as the rows of a page go; the style sheet has a class for each."""
         return min(30, max(4, round(10 * self.width / self.height)))
-
-
-def media_url(image: Image, spec) -> str:
-    """Named by content, so that what is public and safe may be kept for ever."""
-    return f"/media/{image.pk}/{spec.name}-{image.sha256[:16]}.webp"
 
 
 def tile(image: Image, viewer: Viewer, *, album_id: int | None = None) -> Tile:

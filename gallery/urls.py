@@ -1,12 +1,13 @@
 from django.urls import path, register_converter
 
 from gallery import api, media, views
+from gallery.addresses import NAME_LENGTH
 
 
 class ContentName:
-    """The first 16 digits of a SHA-256."""
+    """As ``gallery.addresses.content_name`` makes it."""
 
-    regex = "[0-9a-f]{16}"
+    regex = f"[0-9a-f]{{{NAME_LENGTH}}}"
 
     def to_python(self, value: str) -> str:
         return value
@@ -22,7 +23,7 @@ page_patterns = [
     path("albums", views.albums, name="albums"),
     path("albums/<int:pk>", views.album, name="album"),
     path("images/<int:pk>", views.image, name="image"),
-    path("media/<int:pk>/<slug:spec>-<content:sha>.webp", media.media, name="media"),
+    path("media/<int:pk>/<slug:spec>-<content:name>.webp", media.media, name="media"),
     path("age-confirmation", views.age_confirmation, name="age-confirmation"),
     path("content-filter", views.content_filter, name="content-filter"),
 ]

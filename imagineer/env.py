@@ -5,6 +5,7 @@ Every reader returns its default when a value cannot be used and remembers a sen
 start of the program name each wrong setting at once.
 """
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -57,6 +58,14 @@ class Environment:
             return raw
         self._refuse(name, raw, f"write one of {', '.join(choices)}")
         return default
+
+    def address_prefix(self, name: str) -> str:
+        """The beginning of addresses on this host, such as ``/_media``, without a slash at its end."""
+        prefix = self.text(name).rstrip("/")
+        if not prefix or re.fullmatch(r"(/[\w.-]+)+", prefix, re.ASCII):
+            return prefix
+        self._refuse(name, prefix, "write the internal location of your proxy, such as /_media")
+        return ""
 
     def origins(self, name: str) -> list[str]:
         """Exact origins (scheme, host and port): a wildcard or a path is refused, so nothing is opened by mistake."""

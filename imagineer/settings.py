@@ -167,6 +167,7 @@ STORAGES = {
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+X_ACCEL = env.address_prefix("IMAGINEER_X_ACCEL")  # an internal location of the proxy
 MEDIA_URL = None  # nothing is served past the gate
 DATA_UPLOAD_MAX_MEMORY_SIZE = 200 * 2**20  # bytes a request
 FILE_UPLOAD_TEMP_DIR = None

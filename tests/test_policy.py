@@ -5,6 +5,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from rest_framework.test import APIClient
 
+from gallery.addresses import content_name
 from gallery.renditions import open_rendition
 from gallery.services import add_images, create_album, retract_image, trash_image
 from imagineer import errors
@@ -70,7 +71,7 @@ def parameters_of(name, entry, things):
         return [({"pk": image.pk}, state) for state, image in things["images"].items()]
     if name == "media":
         return [
-            ({"pk": image.pk, "spec": spec, "sha": image.sha256[:16]}, state)
+            ({"pk": image.pk, "spec": spec, "name": content_name(image, spec)}, state)
             for state, image in things["images"].items()
             for spec in ("grid", "large", "full")
         ]

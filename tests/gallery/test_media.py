@@ -1,12 +1,13 @@
 import pytest
 from django.core.files.storage import default_storage
+from django.test import Client
 from django.urls import reverse
 from PIL import Image as Pillow
 
+from gallery.addresses import content_name, media_url
 from gallery.models import Image
-from gallery.renditions import GRID
+from gallery.renditions import BLURRED, GRID, SPECS
 from gallery.services import set_album_public
-from gallery.tiles import media_url
 from tests.gallery.pictures import draw, encode
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +24,7 @@ def addresses(image):
 
 def test_the_address_of_a_rendition_is_the_route_s(take_in):
     image = take_in()
-    assert media_url(image, GRID) == reverse("media", args=[image.pk, "grid", image.sha256[:16]])
+    assert media_url(image, GRID) == reverse("media", args=[image.pk, "grid", content_name(image, "grid")])
 
 
 def test_a_browser_takes_what_we_send_for_a_picture_and_nothing_else(take_in, album, visitor):
@@ -42,7 +43,8 @@ def test_only_what_is_public_and_safe_may_be_kept_by_others(take_in, album, visi
     assert visitor.get(media_url(safe, GRID)).headers["Cache-Control"] == FOR_EVER
     assert "Cookie" not in visitor.get(media_url(safe, GRID)).headers.get("Vary", "")
     for client in (visitor, adult, curator):
-        assert client.get(media_url(restricted, GRID)).headers["Cache-Control"] == ASK
+        assert client.get(media_url(restricted, BLURRED)).headers["Cache-Control"] == ASK
+        assert "public" not in client.get(media_url(restricted, GRID)).headers["Cache-Control"]
         for address in (f"/api/images/{safe.pk}/thumbnail", f"/api/images/{safe.pk}/file"):
             assert client.get(address).headers["Cache-Control"] == ASK
     set_album_public(album, is_public=False)
@@ -60,20 +62,50 @@ def test_a_repeat_visit_costs_one_query_and_no_bytes(take_in, album, visitor, dj
         assert again.headers["Cache-Control"] in (ASK, FOR_EVER)
 
 
-@pytest.mark.parametrize("name", ["grid", "small", "original", "../grid", "GRID", "full"])
-@pytest.mark.parametrize("sha", ["0" * 16, "true"])
-def test_only_the_known_renditions_of_the_known_bytes_have_addresses(take_in, album, visitor, name, sha):
+@pytest.mark.parametrize("spec", ["grid", "small", "original", "../grid", "GRID", "full", "blurred"])
+@pytest.mark.parametrize("named", ["grid", "full", "blurred", "another picture's", "guessed", "hash"])
+def test_only_the_known_renditions_of_the_known_bytes_have_addresses(take_in, album, visitor, spec, named):
     image = take_in(album=album)
-    sha = image.sha256[:16] if sha == "true" else sha
-    is_right = sha != "0" * 16 and name in ("grid", "full")
-    assert visitor.get(f"/media/{image.pk}/{name}-{sha}.webp").status_code == (200 if is_right else 404)
+    names = {
+        "another picture's": content_name(take_in(2, album=album), spec),
+        "guessed": "0" * 24,
+        "hash": image.sha256[:24],
+    }
+    name = names.get(named) or content_name(image, named)
+    is_right = spec == named
+    assert visitor.get(f"/media/{image.pk}/{spec}-{name}.webp").status_code == (200 if is_right else 404)
+
+
+def test_neither_addresses_nor_headers_tell_whether_a_file_that_one_owns_lies_here(take_in, album, adult):
+    """By its hash; and two pictures of the same bytes do not tell that they are."""
+    image = take_in(album=album, source_type="batch_generation", rating="adult")
+    twin = take_in(album=album, source_type="batch_generation", rating="adult")
+    for client, addresses_of in ((Client(), addresses), (adult, addresses)):
+        told = []
+        for picture in (image, twin):
+            for address in [*addresses_of(picture), media_url(picture, BLURRED)]:
+                response = client.get(address)
+                told += [address, *map(str, response.headers.items())]
+                client.get(response.headers.get("Location", "/"))
+        assert not [text for text in told if image.sha256[:8] in text]
+    names = [content_name(picture, spec) for picture in (image, twin) for spec in SPECS]
+    assert len(set(names)) == len(names)
+    row = Client().get(f"/api/images/{image.pk}").json()
+    assert row["sha256"] is None and row["file_size"] is None and row["mime_type"] is None
+
+
+def test_names_change_with_the_secret_key(take_in, settings):
+    image = take_in()
+    before = content_name(image, "grid")
+    settings.SECRET_KEY = "another key"
+    assert content_name(image, "grid") != before
 
 
 @pytest.mark.parametrize("pk", [0, 10**6, 2**63, 10**30])
 def test_a_number_that_is_no_picture_s_is_simply_not_there(visitor, pk):
     for address in (
         f"/images/{pk}",
-        f"/media/{pk}/grid-{'0' * 16}.webp",
+        f"/media/{pk}/grid-{'0' * 24}.webp",
         f"/api/images/{pk}",
         f"/albums/{pk}",
         f"/api/albums/{pk}",
@@ -128,3 +160,105 @@ def test_a_lost_file_is_not_there_and_does_not_break_the_page(take_in, album, vi
     default_storage.delete(image.file.name)
     assert visitor.get(media_url(image, GRID)).status_code == 404
     assert visitor.get(f"/images/{image.pk}").status_code == 200
+
+
+# ---- Parts of a file, and its head
+
+
+@pytest.mark.parametrize(
+    ("header", "part"),
+    [
+        ("bytes=0-0", slice(0, 1)),
+        ("bytes=10-19", slice(10, 20)),
+        ("bytes=100-", slice(100, None)),
+        ("bytes=-7", slice(-7, None)),
+        ("bytes=0-999999999", slice(None)),
+        ("bytes=-999999999", slice(None)),
+        ("bytes=20-10", slice(None)),
+        ("bytes=-", slice(None)),
+        ("bytes=0-1,5-6", slice(None)),
+        ("lines=0-1", slice(None)),
+        ("bytes=٣-٤", slice(None)),
+        ("bytes=9999999-", None),
+        ("bytes=-0", None),
+    ],
+)
+def test_a_part_of_a_file_is_sent_when_it_is_asked_for(take_in, album, visitor, header, part):
+    image = take_in(album=album)
+    for address in addresses(image):
+        whole = b"".join(visitor.get(address))
+        response = visitor.get(address, headers={"Range": header.encode().decode("latin-1")})
+        sent = b"".join(response)
+        if part is None:
+            assert response.status_code == 416 and not sent
+            assert response.headers["Content-Range"] == f"bytes */{len(whole)}"
+        else:
+            start, stop, _ = part.indices(len(whole))
+            assert sent == whole[part] and response.headers["Content-Length"] == str(len(sent))
+            assert response.status_code == (200 if sent == whole else 206)
+            if response.status_code == 206:
+                assert response.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{len(whole)}"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_part_is_sent_only_of_the_file_that_the_reader_has_begun(take_in, album, visitor):
+    image = take_in(album=album)
+    address = media_url(image, GRID)
+    etag = visitor.get(address).headers["ETag"]
+    for if_range, status in ((etag, 206), ('"another"', 200), ("Sat, 21 Nov 2026 15:00:00 GMT", 200)):
+        asked = {"Range": "bytes=0-4", "If-Range": if_range}
+        assert visitor.get(address, headers=asked).status_code == status
+    assert visitor.get(address, headers={"If-Match": '"another"'}).status_code == 412
+
+
+def test_the_head_of_a_file_is_that_of_its_answer_without_the_bytes(take_in, album, visitor):
+    for address in addresses(take_in(album=album)):
+        whole, head = visitor.get(address), visitor.head(address)
+        assert head.content == b"" and dict(head.headers) == dict(whole.headers)
+        assert head.headers["Content-Length"] == str(len(b"".join(whole)))
+        assert head.headers["Accept-Ranges"] == "bytes"
+
+
+# ---- A proxy that sends the files (IMAGINEER_X_ACCEL)
+
+
+def test_with_a_proxy_in_front_only_the_place_of_the_file_is_sent(take_in, album, visitor, settings):
+    settings.X_ACCEL = "/_media"
+    image = take_in(album=album, source_type="batch_generation", filename="Ace of Spades.png")
+    default_storage.delete(GRID.key(image.sha256))
+    expected = {
+        media_url(image, GRID): GRID.key(image.sha256),
+        f"/api/images/{image.pk}/thumbnail": GRID.key(image.sha256),
+        f"/api/images/{image.pk}/file": image.file.name,
+    }
+    for address, key in expected.items():
+        response = visitor.get(address)
+        assert response.status_code == 200 and response.content == b""
+        assert response.headers["X-Accel-Redirect"] == f"/_media/{key}"
+        assert default_storage.exists(key)  # made before the proxy is sent for it
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        again = visitor.get(address, headers={"If-None-Match": response.headers["ETag"]})
+        assert again.status_code == 304 and "X-Accel-Redirect" not in again.headers
+    assert response.headers["Content-Disposition"] == 'attachment; filename="Ace of Spades.png"'
+    assert response.headers["Content-Type"] == "image/png"
+
+
+def test_a_proxy_is_sent_for_nothing_that_the_viewer_may_not_see(take_in, album, visitor, settings):
+    settings.X_ACCEL = "/_media"
+    image = take_in(album=album, rating="adult")
+    thumbnail = visitor.get(f"/api/images/{image.pk}/thumbnail")
+    assert thumbnail.headers["X-Accel-Redirect"] == f"/_media/{BLURRED.key(image.sha256)}"
+    set_album_public(album, is_public=False)
+    for address in addresses(image):
+        response = visitor.get(address)
+        assert response.status_code == 404 and "X-Accel-Redirect" not in response.headers
+
+
+def test_a_location_of_the_proxy_that_is_none_is_refused(monkeypatch):
+    from imagineer.env import Environment
+
+    for value, prefix in {"/_media/": "/_media", "": "", "https://x": "", "media": "", "/a b": ""}.items():
+        monkeypatch.setenv("IMAGINEER_X_ACCEL", value)
+        env = Environment()
+        assert env.address_prefix("IMAGINEER_X_ACCEL") == prefix
+        assert bool(env.problems) == (value not in ("", "/_media/"))

@@ -6,8 +6,10 @@ from django.db import OperationalError, connection
 from django.test import Client
 
 from gallery import origins
+from gallery.addresses import media_url
 from gallery.models import DiffusionModel, Image, Label
 from gallery.origins import Origin, register_origin
+from gallery.renditions import GRID
 from gallery.services import add_images, create_album
 
 pytestmark = pytest.mark.django_db
@@ -278,7 +280,7 @@ def test_pages_are_only_read(visitor, take_in, album, method):
         "/albums",
         f"/albums/{album.pk}",
         f"/images/{image.pk}",
-        f"/media/{image.pk}/grid-{image.sha256[:16]}.webp",
+        media_url(image, GRID),
     ):
         assert getattr(visitor, method)(address).status_code == 405
 
