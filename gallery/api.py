@@ -7,6 +7,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.response import Response
 
 from gallery import media
+from gallery.archives import SIZES, send_archive
 from gallery.models import Album, Image, Label, LabelType, Rating, SourceType
 from gallery.origins import describe_all
 from gallery.paging import AlbumOrderPagination
@@ -189,3 +190,25 @@ class AlbumDetail(GatedAlbumView):
             Image.objects.listed_for(self.viewer).for_api().in_album_order(album)[:DEFAULT_PER_PAGE]
         )
         return Response(AlbumDetailSerializer(album, context=self.describe([album])).data)
+
+
+class AlbumDownload(GatedAlbumView):
+    """The album's pictures as a zip, in its order and as the viewer sees them: restricted ones are left out, blurred
+    or shown. ``size=original`` (as without it) sends files that were drawn here as they are, all others re-encoded."""
+
+    content_negotiation_class = AnyAccepted
+
+    @extend_schema(
+        operation_id="albums_download",
+        parameters=[NSFW, OpenApiParameter("size", enum=list(SIZES))],
+        responses={(200, "application/zip"): OpenApiTypes.BINARY},
+    )
+    def get(self, request, pk):
+        viewer, size = self.viewer, request.query_params.get("size", "original")
+        album = self.get_queryset().filter(pk=pk).first()
+        if album is None:
+            raise Http404
+        if size not in SIZES:
+            raise exceptions.ValidationError({"size": [f"Write one of {', '.join(SIZES)}."]})
+        images = Image.objects.listed_for(viewer).in_album_order(album)
+        return send_archive(request, images, viewer, name=album.name, size=size)

@@ -35,4 +35,5 @@ api_patterns = [
     path("images/<int:pk>/file", api.ImageFile.as_view(), name="image-file"),
     path("albums", api.AlbumList.as_view(), name="albums"),
     path("albums/<int:pk>", api.AlbumDetail.as_view(), name="album"),
+    path("albums/<int:pk>/download", api.AlbumDownload.as_view(), name="album-download"),
 ]

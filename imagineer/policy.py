@@ -28,6 +28,7 @@ POLICY = {
     "api:image-file": GATED,
     "api:albums": GATED,
     "api:album": GATED,
+    "api:album-download": GATED,
     "demo-sign-in": PUBLIC,
     "run": GATED,
     "run-progress": GATED,

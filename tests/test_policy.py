@@ -75,7 +75,7 @@ def parameters_of(name, entry, things):
             for state, image in things["images"].items()
             for spec in ("grid", "large", "full")
         ]
-    if name in ("album", "api:album"):
+    if name in ("album", "api:album", "api:album-download"):
         return [({"pk": things["album"].pk}, "private")]
     if name.startswith(("run", "api:run")):
         return [({"pk": things["run"].pk}, "counts")]  # which are public; its words are not

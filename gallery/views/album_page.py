@@ -3,6 +3,7 @@
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
+from gallery.archives import SIZES
 from gallery.models import Album, Image
 from gallery.origins import describe_all
 from gallery.paging import ALBUM_ORDER, page_links
@@ -25,4 +26,5 @@ def album(request, pk: int):
         origin=describe_all([source], viewer).get(source),
         tiles=[tile(image, viewer, album_id=album.pk) for image in found.rows],
         pages=page_links(request, found),
+        sizes=SIZES,
     )
