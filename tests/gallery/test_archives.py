@@ -63,7 +63,8 @@ def test_a_foreign_original_goes_to_admins_alone_and_re_encoded_to_all_others(
 def test_the_reader_chooses_the_size(visitor, album, three):
     sizes = {
         size: {
-            size_of(data) for data in unzip(visitor.get(f"/api/albums/{album.pk}/download?size={size}")).values()
+            size_of(data)
+            for data in unzip(visitor.get(f"/api/albums/{album.pk}/download?size={size}")).values()
         }
         for size in ("original", "large", "medium")
     }
@@ -86,8 +87,8 @@ def test_restricted_pictures_are_left_out_blurred_or_shown_as_the_viewer_sees_th
     assert len(unzip(visitor.get(f"{address}&nsfw=hide"))) == 3
     shown = unzip(adult.get(f"{address}&nsfw=show"))
     assert list(shown)[-1] == "secret.webp" and size_of(shown["secret.webp"]) == (1200, 900)
-    for address in (address, f"{address}&nsfw=show"):  # without an age
-        blurred = unzip(visitor.get(address))
+    for mode in ("", "&nsfw=show"):  # without an age
+        blurred = unzip(visitor.get(address + mode))
         assert len(blurred) == 4 and "secret.webp" not in blurred
         assert max(size_of(blurred["Blurred picture.webp"])) == 300
         assert not {original(secret), shown["secret.webp"]} & set(blurred.values())
