@@ -42,4 +42,9 @@ POLICY = {
     "api:run-items": GATED,
     "api:run-cancel": ADMIN,
     "api:run-retry": ADMIN,
+    "api:model-list": GATED,
+    "api:model-detail": GATED,
+    "api:lora-list": GATED,
+    "api:lora-detail": GATED,
+    "api:settings": ADMIN,
 }

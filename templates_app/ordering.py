@@ -17,6 +17,7 @@ from imagineer.engine.types import ModelError
 from imagineer.jobs import runner
 from imagineer.jobs.models import ACTIVE, Job, JobStatus
 from templates_app import limits
+from templates_app.generation_settings import default_options
 from templates_app.lora_stack import check_loras
 from templates_app.models import BatchGenerationRun, BatchTemplate, RunItem
 from templates_app.prompts import (
@@ -35,8 +36,6 @@ logger = logging.getLogger(__name__)
 KIND = "generation"
 MAX_ITEMS = 10_000
 MAX_PUBLIC_BACKLOG = 200  # pictures of visitors that may wait at one time
-# What is drawn with when neither the order, nor the template, nor the model says.
-DEFAULTS = {"steps": 30, "guidance_scale": 7.5, "scheduler": "euler"}
 
 
 def start_run(
@@ -202,7 +201,7 @@ def _model(name: str) -> DiffusionModel:
 
 
 def _drawn_with(run: BatchGenerationRun, **of_template) -> dict:
-    """What an item is drawn with: the order's word, else the template's, else the model's, else ours."""
+    """What an item is drawn with: the order's word, else the template's, else the model's, else the settings'."""
     of_model = run.model.defaults
     native = {"width": run.model.native_width or 512, "height": run.model.native_height or 512}
 
@@ -210,7 +209,7 @@ def _drawn_with(run: BatchGenerationRun, **of_template) -> dict:
         given = (getattr(run, name), of_template.get(name), of_model.get(name))
         return next((value for value in given if value not in (None, "")), last)
 
-    return {name: settle(name, last) for name, last in (native | DEFAULTS).items()}
+    return {name: settle(name, last) for name, last in (native | default_options()).items()}
 
 
 def _seed(run: BatchGenerationRun, position: int, variant: int, row_count: int) -> int:

@@ -1,7 +1,9 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from templates_app.api.models import LoraViewSet, ModelViewSet
 from templates_app.api.runs import RunViewSet
+from templates_app.api.settings import SettingsView
 from templates_app.api.templates import TemplateViewSet
 from templates_app.views import runs as views
 
@@ -13,4 +15,6 @@ page_patterns = [
 router = SimpleRouter(trailing_slash=False)
 router.register("batch-templates", TemplateViewSet, "template")
 router.register("runs", RunViewSet, "run")
-api_patterns = router.urls
+router.register("models", ModelViewSet, "model")
+router.register("loras", LoraViewSet, "lora")
+api_patterns = [path("settings", SettingsView.as_view(), name="settings"), *router.urls]

@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from rest_framework.test import APIClient
 
 from gallery.addresses import content_name
+from gallery.models import DiffusionModel, Lora
 from gallery.renditions import open_rendition
 from gallery.services import add_images, create_album, retract_image, trash_image
 from imagineer import errors
@@ -60,7 +61,9 @@ def hidden_things(db, request):
         {"trashed": trash_image, "retracted": retract_image}.get(state, lambda image: None)(image)
         images[state] = image
     run = start_run(is_public=False, album_name=SECRET, user_theme=SECRET)
-    return {"images": images, "album": hidden, "run": run}
+    model = DiffusionModel.objects.create(name=SECRET, location=f"/{SECRET}", is_enabled=False)
+    lora = Lora.objects.create(name=SECRET, file=f"loras/{SECRET}", sha256="0" * 64, is_enabled=False)
+    return {"images": images, "album": hidden, "run": run, "model": model, "lora": lora}
 
 
 def parameters_of(name, entry, things):
@@ -79,6 +82,8 @@ def parameters_of(name, entry, things):
         return [({"pk": things["album"].pk}, "private")]
     if name.startswith(("run", "api:run")):
         return [({"pk": things["run"].pk}, "counts")]  # which are public; its words are not
+    if name in ("api:model-detail", "api:lora-detail"):
+        return [({"pk": things[name.removeprefix("api:").removesuffix("-detail")].pk}, "private")]
     if name == "api:template-runs":
         return [({"pk": things["run"].template_version.template_id}, "counts")]
     raise AssertionError(f"tests/test_policy.py does not know what to ask {name} for; tell it here.")
@@ -107,11 +112,13 @@ def test_every_gated_address_keeps_hidden_things_from_the_public(hidden_things):
 def test_what_only_admins_may_do_asks_for_the_sign_in_and_then_for_the_right(hidden_things, stranger):
     visitor, signed_in = APIClient(), APIClient()
     signed_in.force_authenticate(stranger)
-    names = [name for name, entry in routes() if POLICY[name] == ADMIN and isinstance(entry, URLPattern)]
-    assert names
-    for name in names:
+    addresses = [
+        (name, entry) for name, entry in routes() if POLICY[name] == ADMIN and isinstance(entry, URLPattern)
+    ]
+    assert addresses
+    for name, entry in addresses:
         for pk in (hidden_things["run"].pk, 999):
-            address = reverse(name, kwargs={"pk": pk})
+            address = reverse(name, kwargs=dict.fromkeys(entry.pattern.regex.groupindex, pk))
             assert visitor.post(address).status_code == 401, address
             assert signed_in.post(address).status_code == 403, address
 

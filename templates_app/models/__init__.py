@@ -4,6 +4,13 @@ What deleting a row does to each row that names it stands in docs/ARCHITECTURE.m
 """
 
 from templates_app.models.run import BatchGenerationRun, RunItem
+from templates_app.models.settings import GenerationSettings
 from templates_app.models.template import BatchTemplate, BatchTemplateVersion
 
-__all__ = ["BatchGenerationRun", "BatchTemplate", "BatchTemplateVersion", "RunItem"]
+__all__ = [
+    "BatchGenerationRun",
+    "BatchTemplate",
+    "BatchTemplateVersion",
+    "GenerationSettings",
+    "RunItem",
+]

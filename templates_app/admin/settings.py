@@ -1,0 +1,68 @@
+import re
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpResponseRedirect
+from django.urls import reverse
+
+from templates_app.generation_settings import FIELDS, change_settings, current_settings
+from templates_app.models import GenerationSettings
+
+
+class AspectRatiosField(forms.CharField):
+    """One preset a line, such as ``Square (1:1), 1024 × 1024``."""
+
+    widget = forms.Textarea(attrs={"rows": 5, "cols": 60})
+
+    def prepare_value(self, value):
+        if isinstance(value, str):
+            return value
+        return "\n".join(f"{ratio['name']}, {ratio['width']} × {ratio['height']}" for ratio in value or [])
+
+    def to_python(self, value):
+        ratios = []
+        for number, line in enumerate(filter(str.strip, super().to_python(value).splitlines()), 1):
+            name, _, size = line.rpartition(",")
+            sides = [side.strip() for side in size.lower().replace("×", "x").split("x")]
+            if len(sides) != 2 or not all(re.fullmatch("[0-9]{1,5}", side) for side in sides):
+                raise forms.ValidationError(
+                    f"Line {number}: write a name, a comma and a size, such as Square (1:1), 1024 × 1024."
+                )
+            ratios.append({"name": name.strip(), "width": int(sides[0]), "height": int(sides[1])})
+        return ratios
+
+    def has_changed(self, initial, data):
+        return self.prepare_value(initial).split() != (data or "").split()
+
+
+class SettingsForm(forms.ModelForm):
+    aspect_ratios = AspectRatiosField(
+        help_text="One a line: a name, a comma, width × height in pixels. Offered where a size is chosen, scaled to "
+        "what the chosen model was trained at.",
+    )
+
+    class Meta:
+        model = GenerationSettings
+        fields = FIELDS
+
+
+@admin.register(GenerationSettings)
+class SettingsAdmin(admin.ModelAdmin):
+    """One page: there is one row at most, made when it is first saved."""
+
+    form = SettingsForm
+
+    def get_object(self, request, object_id, from_field=None):
+        return current_settings() if str(object_id) == "1" else None
+
+    def changelist_view(self, request, extra_context=None):
+        return HttpResponseRedirect(reverse("admin:templates_app_generationsettings_change", args=[1]))
+
+    def save_model(self, request, obj, form, change):
+        change_settings(**{name: form.cleaned_data[name] for name in FIELDS})
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        return False
