@@ -6,10 +6,13 @@ equal bytes, so a file that is about to get a row is young; only old ones are sw
 
 import contextlib
 import logging
-from collections.abc import Iterable
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
+from django.conf import settings
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
@@ -19,6 +22,7 @@ from gallery.renditions import SPECS
 logger = logging.getLogger(__name__)
 
 OLD = timedelta(hours=1)
+HOLD = "sweep-is-held"
 SHARDS = tuple(f"{number:02x}" for number in range(256))
 PARTS = 60  # the tick takes a part a minute, so that every file is looked at once an hour
 
@@ -64,6 +68,8 @@ def find_lost_loras() -> list[str]:
 
 def sweep(shards: Iterable[str] = SHARDS, *, older_than: timedelta = OLD) -> Findings:
     """Delete files without a row that are older than this, what killed writers left half-written too."""
+    if is_held():
+        return Findings()
     findings = find_orphans(shards, older_than=older_than)
     for key in findings.without_row:
         # Accepted: between the look at its age and here, somebody may store these very bytes again. `doctor` names
@@ -72,6 +78,32 @@ def sweep(shards: Iterable[str] = SHARDS, *, older_than: timedelta = OLD) -> Fin
     if findings.without_row:
         logger.info("Swept %d files without a row.", len(findings.without_row))
     return findings
+
+
+@contextlib.contextmanager
+def hold_sweep() -> Iterator[Callable[[], None]]:
+    """Keep every file while somebody copies them; call what this gives at least once an hour, or the hold ends.
+
+    A file beside the data, since whoever copies may be killed: then it grows old.
+    """
+    hold = Path(settings.DATA_DIR) / f"{HOLD}-{uuid.uuid4().hex}"
+    hold.touch()
+    try:
+        yield hold.touch
+    finally:
+        hold.unlink(missing_ok=True)
+
+
+def is_held() -> bool:
+    oldest = (timezone.now() - OLD).timestamp()
+    is_held = False
+    for hold in Path(settings.DATA_DIR).glob(f"{HOLD}-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if hold.stat().st_mtime >= oldest:
+                is_held = True
+            else:
+                hold.unlink()
+    return is_held
 
 
 def sweep_part(minute: int | None = None) -> Findings:

@@ -1,0 +1,332 @@
+"""A copy of what cannot be made again: the database and the originals, whole while workers write.
+
+A backup is a folder, or the same members in one ``.tar`` file::
+
+    database-20261121T030000.sqlite3   the online copy of SQLite; of PostgreSQL ``….dump``, by pg_dump
+    files.txt                          a line a file; `sha256sum -c files.txt` looks after them
+    media/<storage key>                originals and LoRAs; renditions are made again when they are asked for
+    backup.json                        says what this is; written last, so nothing without it is taken for a backup
+
+The database comes first: files are named by content and only ever added, so every file that the copy names is
+there afterwards, as long as the sweep is held meanwhile. A second backup into the same folder copies new files only.
+Sessions, caches and doorbells stay out. Settings (``.env``) and models are not in it.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import tarfile
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from django.core.files.storage import FileSystemStorage, default_storage
+from django.db import connection, transaction
+
+from gallery.models import Image, Lora
+from gallery.orphans import hold_sweep
+
+FORMAT = 1
+MANIFEST, LISTING = "backup.json", "files.txt"
+LEFT_OUT = (
+    "django_session",
+    "cache",
+    "django_q_ormq",
+    "django_q_task",
+    "django_q_success",
+    "django_q_failure",
+)
+PART = ".part-"  # what a half-written file is called
+CHUNK = 2**20  # bytes
+
+
+class BackupError(Exception):
+    """A sentence for the user: what happened and what to do."""
+
+
+@dataclass
+class Report:
+    path: str
+    files: int = 0
+    copied: int = 0
+    size: int = 0  # bytes of all files
+    lost: list[str] = field(default_factory=list)  # storage keys that have a row and no file
+    damaged: list[str] = field(
+        default_factory=list
+    )  # storage keys whose bytes are not those of their SHA-256
+    is_listing_only: bool = False  # the media lie in S3 and have been looked at, not copied
+
+    @property
+    def is_whole(self) -> bool:
+        return not (self.lost or self.damaged)
+
+
+@dataclass(frozen=True)
+class Entry:
+    sha256: str
+    key: str
+
+    @property
+    def name(self) -> str:
+        return f"media/{self.key}"
+
+
+def make_backup(path: Path, *, on_file=lambda done, total: None) -> Report:
+    """Write a backup to a folder, or to one file if the name ends in ``.tar``.
+
+    Files that are lost or damaged are named in the report and do not stop the others.
+
+    :raises BackupError: the place cannot be written to, or the database cannot be copied.
+    """
+    moment = datetime.now(UTC)
+    report = Report(str(path))
+    try:
+        with hold_sweep() as renew, tempfile.TemporaryDirectory(prefix="imagineer-backup-") as scratch:
+            target = _TarTarget(path) if path.suffix == ".tar" else _FolderTarget(path)
+            with target:
+                copy = Path(scratch, f"database-{moment:%Y%m%dT%H%M%S%f}")
+                copy, entries = _copy_database(copy)
+                target.add(copy.name, copy)
+                _copy_media(entries, target, report, renew, on_file)
+                listing = Path(scratch, LISTING)
+                listing.write_text("".join(f"{entry.sha256}  {entry.name}\n" for entry in entries))
+                target.add(LISTING, listing)
+                manifest = Path(scratch, MANIFEST)
+                manifest.write_text(json.dumps(_describe(moment, copy, listing, report), indent=2))
+                target.add(MANIFEST, manifest)
+    except OSError as error:
+        raise BackupError(f"The backup cannot be written to {path}: {error.strerror or error}.") from error
+    return report
+
+
+def _describe(moment: datetime, copy: Path, listing: Path, report: Report) -> dict:
+    return {
+        "format": FORMAT,
+        "made_at": moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "database": {"vendor": connection.vendor, "file": copy.name, "sha256": _hash_file(copy)},
+        "listing_sha256": _hash_file(listing),
+        "media": "listed" if report.is_listing_only else "copied",
+        "files": report.files,
+        "bytes": report.size,
+        "lost": report.lost,
+        "damaged": report.damaged,
+    }
+
+
+def _copy_database(copy: Path) -> tuple[Path, list[Entry]]:
+    """The copy, and the files that it names."""
+    return (_copy_sqlite if connection.vendor == "sqlite" else _copy_postgresql)(copy)
+
+
+def _copy_sqlite(copy: Path) -> tuple[Path, list[Entry]]:
+    copy = copy.with_suffix(".sqlite3")
+    source = f"file:{connection.settings_dict['NAME']}?mode=ro"
+    with (
+        closing(sqlite3.connect(source, uri=True, timeout=20)) as live,
+        closing(sqlite3.connect(copy)) as own,
+    ):
+        live.backup(own)  # in one step: readers and writers go on, the copy is one moment's
+        own.execute("PRAGMA journal_mode=DELETE")
+        own.execute("PRAGMA secure_delete=ON")  # what is left out is overwritten too
+        tables = {name for (name,) in own.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        for table in tables.intersection(LEFT_OUT):
+            own.execute(f'DELETE FROM "{table}"')  # noqa: S608  our own names
+        own.commit()
+        if (verdict := own.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
+            raise BackupError(f"The database is damaged, so this copy is worth nothing: {verdict}")
+        rows = own.execute(_entries_sql()).fetchall()
+    return copy, [Entry(*row) for row in rows]
+
+
+def _copy_postgresql(copy: Path) -> tuple[Path, list[Entry]]:
+    copy = copy.with_suffix(".dump")
+    with transaction.atomic(), connection.cursor() as cursor:
+        # pg_dump and the list of files look at one and the same moment
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("SELECT pg_export_snapshot()")
+        (snapshot,) = cursor.fetchone()
+        run_postgresql(
+            "pg_dump",
+            "--format=custom",
+            "--no-owner",
+            "--no-privileges",
+            f"--snapshot={snapshot}",
+            f"--file={copy}",
+            *(f"--exclude-table-data={table}" for table in LEFT_OUT),
+        )
+        cursor.execute(_entries_sql())
+        rows = cursor.fetchall()
+    return copy, [Entry(*row) for row in rows]
+
+
+def _entries_sql() -> str:
+    image, lora = Image._meta.db_table, Lora._meta.db_table
+    return f"SELECT sha256, file FROM {image} UNION SELECT sha256, file FROM {lora} ORDER BY 2"  # noqa: S608
+
+
+def run_postgresql(program: str, *arguments: str) -> None:
+    """pg_dump or pg_restore on our database; the password goes by the environment, where no process list shows it."""
+    database = connection.settings_dict
+    environment = os.environ | {
+        name: str(database[key])
+        for name, key in {
+            "PGHOST": "HOST",
+            "PGPORT": "PORT",
+            "PGUSER": "USER",
+            "PGPASSWORD": "PASSWORD",
+            "PGDATABASE": "NAME",
+        }.items()
+        if database.get(key)
+    }
+    try:
+        done = subprocess.run(
+            [program, *arguments], env=environment, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise BackupError(
+            f"{program} is not installed; it comes with PostgreSQL's client tools (package postgresql-client)."
+        ) from error
+    if done.returncode:
+        raise BackupError(f"{program} failed: {(done.stderr.strip() or 'no reason given').splitlines()[0]}")
+
+
+def _copy_media(entries: list[Entry], target, report: Report, renew, on_file) -> None:
+    report.is_listing_only = not isinstance(default_storage, FileSystemStorage)
+    for number, entry in enumerate(entries, 1):
+        renew()
+        try:
+            report.size += _keep(entry, target, report)
+        except FileNotFoundError:
+            report.lost.append(entry.key)
+        report.files = number
+        on_file(number, len(entries))
+
+
+def _keep(entry: Entry, target, report: Report) -> int:
+    if report.is_listing_only:
+        if not default_storage.exists(entry.key):
+            raise FileNotFoundError(entry.key)
+        return default_storage.size(entry.key)
+    size = default_storage.size(entry.key)
+    if target.has(entry.name, size):
+        return size
+    with default_storage.open(entry.key) as source:
+        if target.copy(entry.name, source, size) != entry.sha256:
+            report.damaged.append(entry.key)
+    report.copied += 1
+    return size
+
+
+class _FolderTarget:
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self):
+        if self.path.exists() and not self.path.is_dir():
+            raise BackupError(f"{self.path} is a file. Name a folder, or a file that ends in .tar.")
+        if self.path.is_dir() and any(not self._is_ours(path.name) for path in self.path.iterdir()):
+            raise BackupError(f"{self.path} holds other things. Name an empty folder or an earlier backup.")
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            current = json.loads((self.path / MANIFEST).read_text())["database"]["file"]
+            for old in self.path.glob("database-*"):
+                if old.name != current:
+                    old.unlink()
+
+    @staticmethod
+    def _is_ours(name: str) -> bool:
+        return name in {MANIFEST, LISTING, "media"} or name.startswith(("database-", PART))
+
+    def has(self, name: str, size: int) -> bool:
+        try:
+            return (self.path / name).stat().st_size == size
+        except FileNotFoundError:
+            return False
+
+    def add(self, name: str, source: Path) -> None:
+        with source.open("rb") as file:
+            self.copy(name, file, source.stat().st_size)
+
+    def copy(self, name: str, source: BinaryIO, size: int) -> str:
+        return write_whole(self.path / name, source)
+
+
+class _TarTarget:
+    """Pictures are packed already, so the archive is not."""
+
+    def __init__(self, path: Path):
+        self.path, self.part = path, path.with_name(f"{PART}{path.name}")
+
+    def __enter__(self):
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = os.fdopen(os.open(self.part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b")
+        self.tar = tarfile.open(fileobj=self.file, mode="w", format=tarfile.PAX_FORMAT)
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            if kind is None:
+                self.tar.close()
+                self.file.flush()
+                os.fsync(self.file.fileno())
+                self.part.replace(self.path)
+        finally:
+            self.file.close()
+            self.part.unlink(missing_ok=True)
+
+    def has(self, name: str, size: int) -> bool:
+        return False
+
+    def add(self, name: str, source: Path) -> None:
+        with source.open("rb") as file:
+            self.copy(name, file, source.stat().st_size)
+
+    def copy(self, name: str, source: BinaryIO, size: int) -> str:
+        member = tarfile.TarInfo(name)
+        member.size, member.mode, member.mtime = size, 0o600, int(datetime.now(UTC).timestamp())
+        hashed = Hashing(source)
+        self.tar.addfile(member, hashed)
+        return hashed.digest.hexdigest()
+
+
+class Hashing:
+    """A file that is hashed as it is read."""
+
+    def __init__(self, file: BinaryIO):
+        self.file, self.digest = file, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self.file.read(size)
+        self.digest.update(chunk)
+        return chunk
+
+
+def write_whole(path: Path, source: BinaryIO) -> str:
+    """Copy to a temporary name, sync, rename; return the SHA-256 of what was written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    hashed = Hashing(source)
+    descriptor, temporary = tempfile.mkstemp(prefix=PART, dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            shutil.copyfileobj(hashed, file, CHUNK)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return hashed.digest.hexdigest()
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,286 @@
+"""Backup and restore: whole while others write, and nothing is taken back that is not as it was."""
+
+import hashlib
+import io
+import json
+import sqlite3
+import subprocess
+import tarfile
+import threading
+import uuid
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.files.storage import default_storage, storages
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from gallery.ingest import ingest_image
+from gallery.models import Album, Image, SourceType
+from gallery.orphans import hold_sweep, sweep
+from gallery.services import add_images, create_album
+from imagineer.accounts.services import make_admin
+from tests.clusters import POSTGRES, Site, the_database, wait_until
+from tests.gallery.pictures import png
+
+KINDS = ["sqlite", "postgresql"]
+
+
+def take_in(numbers) -> list[Image]:
+    return [
+        ingest_image(png(number), source_type=SourceType.MANUAL, filename=f"{number}.png").image
+        for number in numbers
+    ]
+
+
+def contents() -> list:
+    """Every picture with the hash of its bytes as they lie there, and every album."""
+    pictures = []
+    for sha256, key, name in Image.objects.order_by("pk").values_list("sha256", "file", "filename"):
+        with default_storage.open(key) as file:
+            pictures.append((name, sha256, hashlib.sha256(file.read()).hexdigest() == sha256))
+    return [pictures, list(Album.objects.order_by("pk").values_list("name", "image_count"))]
+
+
+@pytest.fixture
+def library(site_on):
+    def make(kind: str) -> Site:
+        site = site_on(kind)
+        make_admin("ada@example.org")
+        add_images(create_album(name="Keep", is_public=True), take_in(range(6)))
+        return site
+
+    return make
+
+
+@pytest.fixture
+def empty_site(request, tmp_path_factory):
+    """``empty_site(kind)``: another data directory and an empty database, as a machine that has lost everything."""
+    undo = []
+
+    def make(kind: str) -> Site:
+        directory = tmp_path_factory.mktemp("empty")
+        url = f"sqlite:///{directory / 'imagineer.sqlite3'}"
+        if kind == "postgresql":
+            query, name = request.getfixturevalue("postgres"), f"imagineer_test_{uuid.uuid4().hex[:8]}"
+            query(f'CREATE DATABASE "{name}"')
+            undo.append(lambda: query(f'DROP DATABASE "{name}" WITH (FORCE)'))
+            url = f"{POSTGRES.rpartition('/')[0]}/{name}"
+        return Site(directory, url, lease=3)
+
+    yield make
+    for action in undo:
+        action()
+
+
+@pytest.fixture
+def there(settings):
+    """``there(site)``: read another site's library as if it were ours."""
+
+    @contextmanager
+    def look(site: Site):
+        mine = settings.STORAGES
+        settings.STORAGES = mine | {
+            "default": {**mine["default"], "OPTIONS": {"location": site.directory / "media"}}
+        }
+        storages._storages.clear()
+        default_storage._wrapped = storages["default"]
+        with the_database(site.environment["DATABASE_URL"]):
+            yield
+        settings.STORAGES = mine
+        storages._storages.clear()
+        default_storage._wrapped = storages["default"]
+
+    return look
+
+
+def restored(site: Site, path) -> dict:
+    result = site.manage("restore", str(path), "--json")
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["backup", "backup.tar"])
+def test_a_restored_library_is_the_one_that_was_backed_up(kind, name, library, empty_site, there, tmp_path):
+    library(kind)
+    call_command("backup", str(tmp_path / name), "--json", stdout=io.StringIO())
+    before = contents()
+    other = empty_site(kind)
+    assert restored(other, tmp_path / name)["files"] == 6
+    with there(other):
+        assert contents() == before
+
+
+def backups_under_load(count, library, empty_site, there, tmp_path, kind):
+    library(kind)
+    is_over, problems = threading.Event(), []
+
+    def write():
+        number = 100
+        try:
+            while not is_over.is_set():
+                take_in([number])
+                number += 1
+        except Exception as error:  # noqa: BLE001  told by the test, whatever it is
+            problems.append(error)
+        finally:
+            connection.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for number in range(count):
+            path = tmp_path / f"backup-{number}.tar"
+            seen = Image.objects.count()
+            call_command("backup", str(path), "--json", stdout=io.StringIO())
+            other = empty_site(kind)
+            restored(other, path)
+            with there(other):
+                pictures, _albums = contents()
+            assert len(pictures) >= seen
+            assert all(is_whole for _name, _sha256, is_whole in pictures)
+            path.unlink()
+            wait_until(lambda seen=seen: Image.objects.count() > seen or problems, "the writer goes on")
+    finally:
+        is_over.set()
+        writer.join()
+    assert not problems
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_backup_made_while_others_write_is_whole(kind, library, empty_site, there, tmp_path):
+    backups_under_load(2, library, empty_site, there, tmp_path, kind)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.timeout(1200)
+def test_25_backups_made_while_others_write_are_whole(kind, library, empty_site, there, tmp_path):
+    backups_under_load(25, library, empty_site, there, tmp_path, kind)
+
+
+def test_a_second_backup_into_the_same_folder_copies_only_what_is_new(library, tmp_path):
+    library("sqlite")
+    first, second = io.StringIO(), io.StringIO()
+    call_command("backup", str(tmp_path / "backup"), "--json", stdout=first)
+    take_in([50])
+    call_command("backup", str(tmp_path / "backup"), "--json", stdout=second)
+    assert json.loads(first.getvalue())["copied"] == 6
+    assert (json.loads(second.getvalue())["copied"], json.loads(second.getvalue())["files"]) == (1, 7)
+    assert len(list((tmp_path / "backup").glob("database-*"))) == 1
+    check = ["sha256sum", "--quiet", "-c", "files.txt"]
+    assert subprocess.run(check, cwd=tmp_path / "backup").returncode == 0
+
+
+def test_sessions_stay_out_of_a_backup(library, tmp_path):
+    library("sqlite")
+    session = SessionStore()
+    session["canary"] = "nobody else's"
+    session.save()
+    call_command("backup", str(tmp_path / "backup"), "--json", stdout=io.StringIO())
+    (database,) = (tmp_path / "backup").glob("database-*")
+    assert session.session_key.encode() not in database.read_bytes()
+    assert sqlite3.connect(database).execute("SELECT count(*) FROM gallery_image").fetchone() == (6,)
+
+
+def test_a_lost_and_a_damaged_file_are_named_and_the_rest_is_kept(library, empty_site, there, tmp_path):
+    library("sqlite")
+    lost, damaged = Image.objects.order_by("pk")[:2]
+    default_storage.delete(lost.file.name)
+    Path(default_storage.path(damaged.file.name)).write_bytes(b"no PNG")
+    with pytest.raises(CommandError, match="1 files are lost and 1 damaged"):
+        call_command("backup", str(tmp_path / "backup"), stdout=io.StringIO())
+    other = empty_site("sqlite")
+    result = other.manage("restore", str(tmp_path / "backup"))
+    assert "2 files were lost or damaged before" in result.stderr
+    with there(other):
+        assert Image.objects.count() == 6
+
+
+def test_a_restore_refuses_a_library_that_is_not_empty(library, tmp_path):
+    site = library("sqlite")
+    call_command("backup", str(tmp_path / "backup"), "--json", stdout=io.StringIO())
+    result = site.manage("restore", str(tmp_path / "backup"))
+    assert result.returncode == 1
+    assert "The library here is not empty" in result.stderr
+    assert Image.objects.count() == 6
+
+
+def break_a_picture(folder):
+    next((folder / "media").rglob("*.png")).write_bytes(b"other bytes")
+
+
+def break_the_listing(folder):
+    (folder / "files.txt").write_text("0" * 64 + "  media/../../outside\n")
+
+
+def lose_the_manifest(folder):
+    (folder / "backup.json").unlink()
+
+
+def break_the_database(folder):
+    (database,) = folder.glob("database-*")
+    database.write_bytes(database.read_bytes()[:-4096])
+
+
+@pytest.mark.parametrize(
+    ("break_it", "sentence"),
+    [
+        (break_a_picture, "the database was not touched"),
+        (break_the_listing, "no whole backup"),
+        (lose_the_manifest, "cannot be read as a backup"),
+        (break_the_database, "The database in this backup is damaged"),
+    ],
+)
+def test_a_backup_that_is_not_as_it_was_written_is_not_taken_back(
+    break_it, sentence, library, empty_site, tmp_path
+):
+    library("sqlite")
+    call_command("backup", str(tmp_path / "backup"), "--json", stdout=io.StringIO())
+    break_it(tmp_path / "backup")
+    other = empty_site("sqlite")
+    result = other.manage("restore", str(tmp_path / "backup"))
+    assert result.returncode == 1
+    assert sentence in result.stderr
+    assert not (other.directory.parent / "outside").exists()
+    with closing(sqlite3.connect(other.directory / "imagineer.sqlite3")) as database:
+        assert database.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+
+
+def test_a_backup_of_another_kind_of_database_is_refused(library, empty_site, tmp_path):
+    library("sqlite")
+    call_command("backup", str(tmp_path / "backup"), "--json", stdout=io.StringIO())
+    result = empty_site("postgresql").manage("restore", str(tmp_path / "backup"))
+    assert "This is a backup of sqlite, and DATABASE_URL names postgresql" in result.stderr
+
+
+def test_what_is_no_backup_is_neither_overwritten_nor_taken_back(library, empty_site, tmp_path):
+    library("sqlite")
+    folder = tmp_path / "holidays"
+    folder.mkdir()
+    (folder / "beach.jpg").write_bytes(b"mine")
+    with pytest.raises(CommandError, match="holds other things"):
+        call_command("backup", str(folder))
+    link = tmp_path / "evil.tar"
+    with tarfile.open(link, "w") as tar:
+        member = tarfile.TarInfo("backup.json")
+        member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(member)
+    assert "is no file" in empty_site("sqlite").manage("restore", str(link)).stderr
+
+
+def test_the_sweep_waits_while_files_are_copied(library, tmp_path):
+    library("sqlite")
+    image = Image.objects.first()
+    key = image.file.name
+    image.places.all().delete()
+    image.delete()
+    with hold_sweep():
+        sweep(older_than=timedelta(0))
+        assert default_storage.exists(key)
+    sweep(older_than=timedelta(0))
+    assert not default_storage.exists(key)
