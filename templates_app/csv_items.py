@@ -40,16 +40,16 @@ class CsvError(ValueError):
     """What is wrong with a table: `problems` is a list of (number, sentence), at most `MAX_PROBLEMS`.
 
     The number counts lines of the file from 1 (a row that spans lines counts where it begins) or, where
-    `unit` is "row", rows of a JSON list from 1. `str()` of it is one message with a line for each problem.
+    `unit` is "row", rows of a JSON list from 1. `sentences` tells each problem with its number.
     """
 
     def __init__(self, problems: list[tuple[int, str]], unit: str = "line"):
         self.problems = problems
         self.unit = unit
-        message = "\n".join(f"{unit.capitalize()} {number}: {sentence}" for number, sentence in problems)
+        self.sentences = [f"{unit.capitalize()} {number}: {sentence}" for number, sentence in problems]
         if len(problems) == MAX_PROBLEMS:
-            message += f"\nOnly the first {MAX_PROBLEMS} problems are listed."
-        super().__init__(message)
+            self.sentences.append(f"Only the first {MAX_PROBLEMS} problems are listed.")
+        super().__init__("\n".join(self.sentences))
 
 
 class _Problems(list):

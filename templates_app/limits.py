@@ -9,9 +9,11 @@ import unicodedata
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 
+from templates_app.csv_items import UNSTORABLE
 from templates_app.prompts import MAX_PROMPT, MAX_SEED
 
 MAX_VARIANTS = 16
+MAX_DESCRIPTION = 5_000  # characters
 # what no name needs: control signs, line breaks, signs that turn the direction of writing, halves of signs
 UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp", "Cf"}
 JOINERS = "\u200c\u200d"  # within emoji and some scripts
@@ -58,6 +60,18 @@ def negative_prompt_length(text: str) -> None:
         raise ValidationError(
             f"A negative prompt may have {MAX_PROMPT:,} characters; this one has {len(text.strip()):,}."
         )
+
+
+def description_length(text: str) -> None:
+    if len(text.strip()) > MAX_DESCRIPTION:
+        raise ValidationError(
+            f"A description may have {MAX_DESCRIPTION:,} characters; this one has {len(text.strip()):,}."
+        )
+
+
+def storable(text: str) -> None:
+    if UNSTORABLE.search(text):
+        raise ValidationError("This holds a control character or half of a sign. Remove it.")
 
 
 def printable(text: str) -> None:

@@ -11,7 +11,7 @@ from gallery.renditions import open_rendition
 from gallery.services import add_images, create_album, retract_image, trash_image
 from imagineer import errors
 from imagineer.policy import ADMIN, GATED, POLICY, PUBLIC, SIGNED_IN
-from tests.factories import start_run
+from tests.factories import make_template, start_run
 
 
 def routes(resolver=None, namespaces=()):
@@ -63,7 +63,17 @@ def hidden_things(db, request):
     run = start_run(is_public=False, album_name=SECRET, user_theme=SECRET)
     model = DiffusionModel.objects.create(name=SECRET, location=f"/{SECRET}", is_enabled=False)
     lora = Lora.objects.create(name=SECRET, file=f"loras/{SECRET}", sha256="0" * 64, is_enabled=False)
-    return {"images": images, "album": hidden, "run": run, "model": model, "lora": lora}
+    archived = make_template(name=SECRET, base_prompt=SECRET, is_archived=True)
+    explicit = make_template(name=f"{SECRET} 2", base_prompt=SECRET, rating="explicit")
+    templates = [archived, explicit]
+    return {
+        "images": images,
+        "album": hidden,
+        "run": run,
+        "model": model,
+        "lora": lora,
+        "templates": templates,
+    }
 
 
 def parameters_of(name, entry, things):
@@ -85,7 +95,10 @@ def parameters_of(name, entry, things):
     if name in ("api:model-detail", "api:lora-detail"):
         return [({"pk": things[name.removeprefix("api:").removesuffix("-detail")].pk}, "private")]
     if name == "api:template-runs":
-        return [({"pk": things["run"].template_version.template_id}, "counts")]
+        of_run = ({"pk": things["run"].template_version.template_id}, "counts")
+        return [of_run, *(({"pk": template.pk}, "private") for template in things["templates"])]
+    if name in ("template", "api:template-detail"):
+        return [({"pk": template.pk}, "private") for template in things["templates"]]
     raise AssertionError(f"tests/test_policy.py does not know what to ask {name} for; tell it here.")
 
 

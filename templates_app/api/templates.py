@@ -1,17 +1,25 @@
+from collections.abc import Mapping
+
 from django.conf import settings
 from drf_spectacular.utils import extend_schema, inline_serializer
-from rest_framework import serializers, status, viewsets
+from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import Throttled, ValidationError
 from rest_framework.response import Response
 from rest_framework.throttling import ScopedRateThrottle
 
-from imagineer.api import IsAdmin, IsAdminOrReadOnly
-from templates_app import ordering
+from gallery.visibility import Viewer
+from imagineer.api import Conflict, IsAdmin, IsAdminOrReadOnly
+from templates_app import authoring, ordering
 from templates_app.api.context import viewer_context
+from templates_app.filters import TemplateFilter
 from templates_app.models import BatchGenerationRun, BatchTemplate
 from templates_app.serializers.runs import RunRequestSerializer, RunSerializer
-from templates_app.serializers.templates import TemplateDetailSerializer, TemplateSerializer
+from templates_app.serializers.templates import (
+    TemplateDetailSerializer,
+    TemplateRequestSerializer,
+    TemplateSerializer,
+)
 
 
 class GenerateThrottle(ScopedRateThrottle):
@@ -28,27 +36,67 @@ class MayGenerate(IsAdmin):
         return settings.PUBLIC_GENERATION or super().has_permission(request, view)
 
 
-class TemplateViewSet(viewsets.ReadOnlyModelViewSet):
+class TemplateViewSet(mixins.DestroyModelMixin, viewsets.ReadOnlyModelViewSet):
     """Batch templates, their rows and their runs."""
 
     queryset = BatchTemplate.objects.with_current()
     permission_classes = [IsAdminOrReadOnly]
+    filterset_class = TemplateFilter
     plural = "templates"
     lookup_value_regex = "[0-9]{1,18}"
-    throttle_scope = filterset_class = None
+    throttle_scope = None
 
     def get_queryset(self):
-        queryset = super().get_queryset()
-        if self.action == "list":
+        queryset = super().get_queryset().visible_to(Viewer.from_request(self.request))
+        if self.action == "list" and "is_archived" not in self.request.query_params:
             return queryset.active()
-        return (
-            queryset.defer(None).select_related("current")
-            if self.action in ("retrieve", "generate")
-            else queryset
-        )
+        if self.action in ("retrieve", "update", "generate"):
+            return queryset.defer(None).select_related("current")
+        return queryset
 
     def get_serializer_class(self):
         return TemplateDetailSerializer if self.action == "retrieve" else TemplateSerializer
+
+    @extend_schema(request=TemplateRequestSerializer, responses={201: TemplateDetailSerializer})
+    def create(self, request):
+        """Make a template, from JSON with `csv_data` or from a multipart body with `csv_file`."""
+        wanted = TemplateRequestSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        template = authoring.save_template(created_by=request.user, **wanted.validated_data)
+        return Response(TemplateDetailSerializer(template).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=TemplateRequestSerializer, responses=TemplateDetailSerializer)
+    def update(self, request, pk=None):
+        """Change the keys that are given. Whatever changes the pictures makes a new version; runs keep theirs.
+
+        With `version`, nothing is changed if the template is at another one by now (409).
+        """
+        template = self.get_object()
+        shown = TemplateDetailSerializer(template).data
+        based_on = request.data.get("version") if isinstance(request.data, Mapping) else None
+        if based_on is not None and str(based_on) != str(shown["version"]):
+            raise Conflict(f"{template} is at version {shown['version']} by now; read it again.")
+        wanted = TemplateRequestSerializer(data=request.data, shown=shown | {"version": based_on})
+        wanted.is_valid(raise_exception=True)
+        try:
+            template = authoring.save_template(
+                template=template,
+                created_by=request.user,
+                based_on=based_on and shown["version"],
+                **wanted.validated_data,
+            )
+        except authoring.TemplateConflict as error:
+            raise Conflict(str(error)) from error
+        return Response(TemplateDetailSerializer(template).data)
+
+    @extend_schema(responses={200: inline_serializer("Deleted", {"success": serializers.BooleanField()})})
+    def destroy(self, request, pk=None):
+        """Delete a template that has no runs; 409 when it has some: set `is_archived` then."""
+        try:
+            authoring.delete_template(self.get_object())
+        except authoring.TemplateConflict as error:
+            raise Conflict(str(error)) from error
+        return Response({"success": True})
 
     @extend_schema(responses=RunSerializer(many=True), filters=False)
     @action(detail=True, filterset_class=None)

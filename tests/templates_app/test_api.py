@@ -16,31 +16,7 @@ def order(client, template, **changes):
     return client.post(f"/api/batch-templates/{template.pk}/generate", ORDER | changes, format="json")
 
 
-# ---- Templates
-
-
-def test_the_list_of_templates_tells_counts_and_leaves_the_rows_out(api):
-    make_template()
-    body = api.get("/api/batch-templates").json()
-    assert (body["total"], body["page"], body["per_page"], body["pages"]) == (1, 1, 50, 1)
-    template = body["templates"][0]
-    assert (template["template_item_count"], template["lora_count"], template["version"]) == (3, 0, 1)
-    assert "csv_items" not in template
-
-
-def test_a_template_shows_its_rows(api):
-    template = make_template()
-    body = api.get(f"/api/batch-templates/{template.pk}").json()
-    assert body["csv_items"][0] == {"name": "The Sun", "text": "a yellow sun on a blue background"}
-    assert body["created_at"].endswith("Z")
-
-
-def test_archived_templates_stand_in_no_list_and_still_answer(api):
-    template = make_template()
-    template.is_archived = True
-    template.save()
-    assert api.get("/api/batch-templates").json()["templates"] == []
-    assert api.get(f"/api/batch-templates/{template.pk}").status_code == 200
+# ---- Lists
 
 
 @pytest.mark.parametrize(
