@@ -42,6 +42,8 @@ POLICY = {
     "api:run-items": GATED,
     "api:run-cancel": ADMIN,
     "api:run-retry": ADMIN,
+    "api:prompt-template-list": PUBLIC,
+    "api:prompt-template-detail": PUBLIC,
     "api:model-list": GATED,
     "api:model-detail": GATED,
     "api:lora-list": GATED,

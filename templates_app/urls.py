@@ -2,6 +2,7 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from templates_app.api.models import LoraViewSet, ModelViewSet
+from templates_app.api.prompts import PromptTemplateViewSet
 from templates_app.api.runs import RunViewSet
 from templates_app.api.settings import SettingsView
 from templates_app.api.templates import TemplateViewSet
@@ -15,6 +16,7 @@ page_patterns = [
 router = SimpleRouter(trailing_slash=False)
 router.register("batch-templates", TemplateViewSet, "template")
 router.register("runs", RunViewSet, "run")
+router.register("prompt-templates", PromptTemplateViewSet, "prompt-template")
 router.register("models", ModelViewSet, "model")
 router.register("loras", LoraViewSet, "lora")
 api_patterns = [path("settings", SettingsView.as_view(), name="settings"), *router.urls]

@@ -3,6 +3,7 @@
 What deleting a row does to each row that names it stands in docs/ARCHITECTURE.md, "Deleting".
 """
 
+from templates_app.models.prompt_template import PromptTemplate
 from templates_app.models.run import BatchGenerationRun, RunItem
 from templates_app.models.settings import GenerationSettings
 from templates_app.models.template import BatchTemplate, BatchTemplateVersion
@@ -12,5 +13,6 @@ __all__ = [
     "BatchTemplate",
     "BatchTemplateVersion",
     "GenerationSettings",
+    "PromptTemplate",
     "RunItem",
 ]

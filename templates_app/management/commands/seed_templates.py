@@ -5,11 +5,15 @@ from django.db import transaction
 
 from templates_app import authoring
 from templates_app.models import BatchTemplate
+from templates_app.prompt_library import seed_prompt_templates
 from templates_app.sets import load_sets
 
 
 class Command(BaseCommand):
-    help = "Put the three sets into the library: cards, tarot, zodiac. Those that are there are left as they are."
+    help = (
+        "Put the three sets into the library (cards, tarot, zodiac) and our prompt templates. "
+        "Those that are there are left as they are."
+    )
 
     def add_arguments(self, parser):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -35,9 +39,13 @@ class Command(BaseCommand):
                         negative_prompt=definition.negative_prompt,
                     )
                 )
+        prompts = [template.name for template in seed_prompt_templates()]
         if options["json"]:
-            self.stdout.write(json.dumps({"added": [template.name for template in seeded]}))
+            added = {"added": [template.name for template in seeded], "added_prompt_templates": prompts}
+            self.stdout.write(json.dumps(added))
             return
         for template in seeded:
             self.stdout.write(f"Added {template.name}, {template.current.row_count} rows.")
+        if prompts:
+            self.stdout.write(f"Added {len(prompts)} prompt templates.")
         self.stdout.write(f"{BatchTemplate.objects.count()} templates are in the library.")
