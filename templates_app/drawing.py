@@ -9,6 +9,7 @@ its worker takes no other with it; only a death while alone is a strike.
 """
 
 import errno
+import hashlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -18,14 +19,15 @@ from django.db import connection
 from django.db.models import Min
 
 from gallery.ingest import IngestError, create_image, prepare_image
-from gallery.models import Album, Lora, SourceType
+from gallery.models import Album, Image, Lora, SourceType
+from gallery.renditions import decode
 from gallery.services import add_images, create_album, set_cover
 from gallery.weights import lora_path, model_path
 from imagineer.engine.infotext import write_png
-from imagineer.engine.types import EngineError, GenerationRequest, LoraError, LoraRef, ModelError
+from imagineer.engine.types import EngineError, GenerationRequest, LoraError, LoraRef, ModelError, Reference
 from imagineer.engine.warm import warm_engine
 from imagineer.jobs.models import Job, JobStatus
-from imagineer.jobs.progress import JobFailed, JobInterrupted, Progress
+from imagineer.jobs.progress import JobFailed, JobInterrupted, JobWaits, Progress
 from templates_app.models import BatchGenerationRun, RunItem
 
 logger = logging.getLogger(__name__)
@@ -33,17 +35,19 @@ logger = logging.getLogger(__name__)
 MAX_TRIES = 3
 MAX_STRIKES = 3
 SAVERS = 2
+REFERENCE_SIDE = 4096  # pixels; twice the largest side that is drawn, for what is cropped
 
 
 def draw_run(job: Job, progress: Progress) -> None:
     """Draw what the run lacks.
 
-    :raises JobFailed: the model or a LoRA cannot be had; the sentence says what to do.
+    :raises JobFailed: the model, a LoRA or the reference picture cannot be had; the sentence says what to do.
     """
-    run = BatchGenerationRun.objects.select_related("model", "template_version", "job").get(pk=job.pk)
+    run = BatchGenerationRun.objects.for_lists().get(pk=job.pk)
     settle_interrupted(run, progress)
     if not run.items.wanted().exists():
         return
+    reference = read_reference(run)
     progress.checkpoint(f"Loading {run.model.name}")
     try:
         loras = [
@@ -61,8 +65,42 @@ def draw_run(job: Job, progress: Progress) -> None:
             f"The LoRA {', '.join(sorted(gone))} is no longer in the library. Add it again, or run without it."
         )
     progress.hold_device(card, model=run.model.name)
-    Drawing(run, progress, engine, tuple(loras)).run_to_end()
+    Drawing(run, progress, engine, tuple(loras), reference).run_to_end()
     progress.checkpoint("")
+
+
+def read_reference(run: BatchGenerationRun) -> Reference | None:
+    """The picture that the run starts from, by its original; one in the trash serves a run that was ordered before.
+
+    :raises JobFailed: it was purged or withdrawn, or its file is lost or another.
+    :raises JobWaits: the disk is away.
+    """
+    if not run.reference_sha256:
+        return None
+    image = find_reference(run)
+    try:
+        with image.file.open() as file:
+            data = file.read()
+    except FileNotFoundError:
+        data = b""
+    except OSError as error:
+        raise JobWaits(f"The file of the reference picture {image.pk} cannot be read now.") from error
+    if hashlib.sha256(data).hexdigest() != run.reference_sha256:
+        raise JobFailed(
+            f"The file of the reference picture {image.pk} is lost or damaged. Put it back from a backup and retry, "
+            "or order again with another picture."
+        )
+    return Reference(decode(data, side=REFERENCE_SIDE)[0], run.reference_sha256)
+
+
+def find_reference(run: BatchGenerationRun) -> Image:
+    """:raises JobFailed: it was purged or withdrawn."""
+    image = Image.objects.filter(pk=run.reference_image_id, retracted_at=None).first()
+    if image is None:
+        raise JobFailed(
+            "The reference picture was deleted or withdrawn after this was ordered. Order it again with another one."
+        )
+    return image
 
 
 def settle_interrupted(run: BatchGenerationRun, progress: Progress) -> None:
@@ -95,8 +133,16 @@ def _put_back(item: RunItem, **changes) -> None:
 class Drawing:
     """One worker's work on one run, from claim to end or interruption."""
 
-    def __init__(self, run: BatchGenerationRun, progress: Progress, engine, loras: tuple[LoraRef, ...]):
-        self.run, self.progress, self.engine, self.loras = run, progress, engine, loras
+    def __init__(
+        self,
+        run: BatchGenerationRun,
+        progress: Progress,
+        engine,
+        loras: tuple[LoraRef, ...] = (),
+        reference: Reference | None = None,
+    ):
+        self.run, self.progress, self.engine = run, progress, engine
+        self.loras, self.reference = loras, reference
         self.first_position = run.items.aggregate(first=Min("position"))["first"]
         self.saving = []
 
@@ -179,6 +225,8 @@ class Drawing:
             guidance_scale=item.guidance_scale,
             scheduler=item.scheduler,
             loras=self.loras,
+            reference=self.reference,
+            strength=self.run.strength or 1,
         )
 
     def _save(self, item: RunItem, drawn) -> None:
@@ -186,6 +234,8 @@ class Drawing:
         prepared = prepare_image(write_png(drawn), pillow=drawn.image)
         run = self.run
         with self.progress.commit(done=1):
+            # Looked up each time: its rating may have changed, and what is drawn from it must not be called safer.
+            reference_image = find_reference(run) if self.reference else None
             image = create_image(
                 prepared,
                 source_type=SourceType.BATCH_GENERATION,
@@ -196,6 +246,7 @@ class Drawing:
                 negative_prompt=item.negative_prompt,
                 generation_params=drawn.recipe | {"position": item.position, "variant": item.variant},
                 model=run.model,
+                reference_image=reference_image,
                 rating=run.rating or None,
             )
             if run.has_own_album:

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
 
-from gallery.models import DiffusionModel
+from gallery.models import DiffusionModel, Image
 from gallery.weights import find_model
 from imagineer.engine.schedulers import SCHEDULERS
 from imagineer.engine.types import ModelError
@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 KIND = "generation"
 MAX_ITEMS = 10_000
 MAX_PUBLIC_BACKLOG = 200  # pictures of visitors that may wait at one time
+DEFAULT_STRENGTH = 0.6  # image to image, unless the order says another
+# Who goes first in the queue; a running set gives way to what is above it at its next batch.
+INTERACTIVE, SET, VISITOR = 10, 0, -10
 
 
 def start_run(
@@ -46,13 +49,14 @@ def start_run(
     model: str = "",
     created_by=None,
     inline: bool = False,
+    priority: int = SET,
     **options,
 ) -> BatchGenerationRun:
     """Order the pictures of a template's rows: the job, the run and its whole ledger in one transaction.
 
     :param model: a model's name; empty takes the one that IMAGINEER_MODEL names.
     :param inline: this process is going to draw it, so no worker is rung.
-    :param options: the other fields of a run, as given; None and "" mean "not said".
+    :param options: the other fields of a run, as given, ``reference_image_id`` too; None and "" mean "not said".
     :raises ValidationError: names each wrong field; nothing is queued then.
     """
     version = template.current
@@ -107,11 +111,18 @@ def start_run(
     if problems:
         raise ValidationError({"user_theme": problems[:10]})
     run.loras = run.loras or version.lora_config
-    return _submit(run, items, created_by=created_by, inline=inline)
+    return _submit(run, items, created_by=created_by, inline=inline, priority=priority)
 
 
 def start_single(
-    prompt: str, *, album_name: str = "", model: str = "", created_by=None, inline: bool = False, **options
+    prompt: str,
+    *,
+    album_name: str = "",
+    model: str = "",
+    created_by=None,
+    inline: bool = False,
+    priority: int = INTERACTIVE,
+    **options,
 ) -> BatchGenerationRun:
     """Order pictures of one prompt: a run without a template.
 
@@ -140,7 +151,7 @@ def start_single(
         )
         for variant in range(1, run.variants + 1)
     ]
-    return _submit(run, items, created_by=created_by, inline=inline)
+    return _submit(run, items, created_by=created_by, inline=inline, priority=priority)
 
 
 def count_public_backlog() -> int:
@@ -166,6 +177,10 @@ def forgive_items(job: Job) -> None:
 
 
 def _new_run(*, album_name, user_theme, model, template_version=None, **options) -> BatchGenerationRun:
+    options |= _reference(
+        options.pop("reference_image_id", None) or options.pop("reference_image", None),
+        options.pop("strength", None),
+    )
     run = BatchGenerationRun(
         album_name=album_name.strip(),
         user_theme=user_theme,
@@ -180,6 +195,31 @@ def _new_run(*, album_name, user_theme, model, template_version=None, **options)
     run.loras = check_loras(run.loras, field="loras")
     run.full_clean(exclude=["job", "album", "template_version", "loras"], validate_constraints=False)
     return run
+
+
+def _reference(image: Image | int | None, strength: float | None) -> dict:
+    """What a run keeps of the picture that it starts from. A retracted or trashed one starts nothing new."""
+    if image is None:
+        if strength is not None:
+            raise ValidationError(
+                {
+                    "strength": [
+                        "The strength says how far to go from a reference picture; name one, or leave it."
+                    ]
+                }
+            )
+        return {}
+    image_id = image.pk if isinstance(image, Image) else image
+    image = Image.objects.present().filter(pk=image_id).first()
+    if image is None:
+        raise ValidationError(
+            {"reference_image_id": [f"There is no picture {image_id} that a run could start from."]}
+        )
+    return {
+        "reference_image": image,
+        "reference_sha256": image.sha256,
+        "strength": DEFAULT_STRENGTH if strength is None else strength,
+    }
 
 
 def _model(name: str) -> DiffusionModel:
@@ -221,10 +261,14 @@ def _seed(run: BatchGenerationRun, position: int, variant: int, row_count: int) 
 
 
 @transaction.atomic
-def _submit(run: BatchGenerationRun, items: list[RunItem], *, created_by, inline: bool) -> BatchGenerationRun:
+def _submit(
+    run: BatchGenerationRun, items: list[RunItem], *, created_by, inline: bool, priority: int
+) -> BatchGenerationRun:
     if len(items) > MAX_ITEMS:
         raise ValidationError(f"A run may draw {MAX_ITEMS:,} pictures; this one asks for {len(items):,}.")
-    run.job = runner.submit(kind=KIND, total=len(items), created_by=created_by, inline=inline)
+    run.job = runner.submit(
+        kind=KIND, total=len(items), priority=priority, created_by=created_by, inline=inline
+    )
     run.save(force_insert=True)
     for item in items:
         item.run = run

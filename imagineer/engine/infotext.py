@@ -109,6 +109,8 @@ def write_parameters(recipe: dict) -> str:
         "Model": model["name"],
         "RNG": "CPU",
     }
+    if "strength" in recipe:
+        fields["Denoising strength"] = f"{recipe['strength']:g}"
     if loras:
         hashes = [f"{name}: {lora['autov3'][:12]}" for name, lora in zip(names, loras, strict=True)]
         fields["Lora hashes"] = ", ".join(hashes)

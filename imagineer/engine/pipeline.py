@@ -2,16 +2,22 @@
 
 import logging
 import math
-import os
-import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from PIL import Image
+from PIL import Image, ImageOps
 
+from imagineer.engine.loading import (
+    check_text_encoders,
+    choose_device,
+    load_pipeline,
+    name_card,
+    share_parts,
+    silence_libraries,
+)
 from imagineer.engine.lora_set import LoraSet
 from imagineer.engine.memory import free_memory, is_out_of_memory
 from imagineer.engine.model_folder import ModelInfo, fit_size, hash_model, read_model
@@ -19,7 +25,6 @@ from imagineer.engine.planner import Signature, plan_batches, sign
 from imagineer.engine.prompts import Cut, Embedding, PromptEncoder
 from imagineer.engine.recipe import build_recipe
 from imagineer.engine.schedulers import build_scheduler, find_scheduler
-from imagineer.engine.tensor_file import read_header
 from imagineer.engine.types import EngineError, Generated, GenerationRequest, ModelError
 
 log = logging.getLogger(__name__)
@@ -61,6 +66,7 @@ class DiffusionEngine:
         self._max_batch = max_batch
         self._learnt: dict[tuple, int] = {}  # kind of work → batch size that memory allowed
         self._pipe: Any = None
+        self._from_picture: Any = None  # the same parts for image to image
 
     @property
     def card(self) -> str:
@@ -68,7 +74,7 @@ class DiffusionEngine:
 
         A number would not do: CUDA_VISIBLE_DEVICES gives each process its own. Raises EngineError as `open` does.
         """
-        return _name_card(_choose_device(self.device))
+        return name_card(choose_device(self.device))
 
     def __enter__(self) -> Self:
         self.open()
@@ -81,17 +87,17 @@ class DiffusionEngine:
         """Load the model; do nothing when it is loaded. Raises ModelError when it cannot be loaded."""
         if self._pipe is not None:
             return
-        _silence_libraries()
+        silence_libraries()
         import torch
 
         if self._threads:
             torch.set_num_threads(self._threads)
-        self.device = _choose_device(self.device)
+        self.device = choose_device(self.device)
         # Now and not when a picture is done: the folder may be exchanged while these weights are in memory.
         self._hash = hash_model(self.info)
         try:
-            self._pipe = _load_pipeline(self.info, self.device)
-            _check_text_encoders(self._pipe, self.info)
+            self._pipe = load_pipeline(self.info, self.device)
+            check_text_encoders(self._pipe, self.info)
         except Exception as error:
             self.close()
             if is_out_of_memory(error):
@@ -103,12 +109,13 @@ class DiffusionEngine:
                 f"The model {self.info.name} could not be loaded; copy the whole folder again. ({reason})"
             ) from error
         self._scheduler_config = dict(self._pipe.scheduler.config)
+        self._from_picture = share_parts(self._pipe, self.info)
         self._prompts = PromptEncoder(self._pipe)
         self._loras = LoraSet(self._pipe, self.info)
 
     def close(self) -> None:
         """Give all memory back. The engine can be opened again."""
-        self._pipe = self._prompts = self._loras = None
+        self._pipe = self._from_picture = self._prompts = self._loras = None
         free_memory()
 
     def plan(self, requests: Sequence[GenerationRequest]) -> list[list[int]]:
@@ -207,6 +214,8 @@ class DiffusionEngine:
             raise EngineError(f"The seed {request.seed} is out of range. Use a number from 0 to 2⁶⁴ − 1.")
         if not math.isfinite(request.guidance_scale):
             raise EngineError("The guidance scale is not a number. Use one from 1 to 20.")
+        if not 0 < request.strength <= 1:
+            raise EngineError(f"The strength {request.strength} is out of range. Use one above 0, up to 1.")
         return sign(request, fit_size(self.info, request.width, request.height))
 
     def _cut_negative(self, request: GenerationRequest) -> Cut:
@@ -221,9 +230,9 @@ class DiffusionEngine:
         """Draw the rows in one call; None when there is not enough memory for so many."""
         import torch
 
-        pipe = self._pipe
+        pipe = self._from_picture if signature.reference else self._pipe
         pipe.scheduler = build_scheduler(signature.scheduler, self._scheduler_config)
-        inputs = {
+        inputs = _start_from(signature) | {
             "prompt_embeds": torch.stack([row.wanted.tokens for row in rows]),
             "negative_prompt_embeds": torch.stack([row.unwanted.tokens for row in rows]),
         }
@@ -242,14 +251,14 @@ class DiffusionEngine:
                 generator=[torch.Generator("cpu").manual_seed(row.seed) for row in rows],
                 num_inference_steps=signature.steps,
                 guidance_scale=signature.guidance_scale,
-                width=signature.size[0],
-                height=signature.size[1],
                 output_type="pt",
                 callback_on_step_end=after_step,
             ).images
             is_finite = bool(torch.isfinite(pictures).all())
             pixels = (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         except (RuntimeError, MemoryError) as error:
+            # SDXL's autoencoder works in float32 for a moment, and would stay so
+            pipe.vae.to(pipe.unet.dtype)
             if not is_out_of_memory(error):
                 raise
             return None  # and not from here on: the traceback holds the tensors that are to be freed
@@ -285,91 +294,20 @@ class DiffusionEngine:
 
 
 def _kind(signature: Signature) -> tuple:
-    return signature.size, len(signature.loras), signature.guidance_scale > 1
+    return signature.size, len(signature.loras), signature.guidance_scale > 1, bool(signature.reference)
 
 
-def _choose_device(wanted: str) -> str:
-    import torch
-
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(1, device=wanted)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).split("\n")[0]
-        raise EngineError(
-            f"The device {wanted!r} is not there: {reason} Set IMAGINEER_DEVICE to auto or cpu."
-        ) from error
-    return wanted
+def _start_from(signature: Signature) -> dict[str, Any]:
+    """What the pipeline starts from: a size to fill with noise, or a reference that covers it, with a strength."""
+    if signature.reference is None:
+        return {"width": signature.size[0], "height": signature.size[1]}
+    # Half a step more than wanted, which the pipeline cuts off: as a share of the steps a whole number can fall short.
+    strength = min(1.0, (signature.drawn_steps + 0.5) / signature.steps)
+    return {"image": cover(signature.reference.image, signature.size), "strength": strength}
 
 
-def _name_card(device: str) -> str:
-    import torch
-
-    kind = torch.device(device).type
-    if kind != "cuda":
-        return kind
-    return f"cuda:GPU-{torch.cuda.get_device_properties(device).uuid}"
-
-
-def _load_pipeline(info: ModelInfo, device: str) -> Any:
-    import diffusers
-    import torch
-
-    options: dict[str, Any] = {"add_watermarker": False}
-    if info.family != "sdxl":
-        options = {"safety_checker": None, "requires_safety_checker": False}
-    pipeline = (
-        diffusers.StableDiffusionXLPipeline if info.family == "sdxl" else diffusers.StableDiffusionPipeline
-    )
-    pipe = pipeline.from_pretrained(
-        info.path,
-        # float16 on a CPU is seven times slower than float32; on MPS it still gives black pictures now and then.
-        dtype=torch.float16 if device.startswith("cuda") else torch.float32,
-        variant=info.variant,
-        use_safetensors=True,
-        local_files_only=True,
-        feature_extractor=None,
-        image_encoder=None,
-        **options,
-    ).to(device)
-    pipe.set_progress_bar_config(disable=True)
-    if device == "cpu":
-        # A sixth of the decoder's time with the starter model; its UNet gains nothing, and cards are not measured.
-        pipe.vae.to(memory_format=torch.channels_last)
-    if device != "cpu" or info.native_size > 256:
-        pipe.vae.enable_slicing()  # decoding is where a batch needs most memory
-    return pipe
-
-
-def _check_text_encoders(pipe: Any, info: ModelInfo) -> None:
-    """Refuse what transformers fills up with noise and a note: a text encoder whose file lacks some of its tensors."""
-    for part in ("text_encoder", "text_encoder_2"):
-        encoder = getattr(pipe, part, None)
-        if encoder is None:
-            continue
-        # transformers has flattened CLIPTextModel; the files have either name.
-        stored = {
-            name.removeprefix("text_model.")
-            for file in info.weights
-            if file.parent.name == part
-            for name in read_header(file).tensors
-        }
-        missing = sorted({name.removeprefix("text_model.") for name in encoder.state_dict()} - stored)
-        if missing:
-            raise ValueError(f"{part} lacks {len(missing)} tensors, the first is {missing[0]}")
-
-
-def _silence_libraries() -> None:
-    """Keep the libraries' harmless notes (missing torchvision, LoRA load reports, progress bars) out of our logs.
-
-    For good, as they come at any time; errors are raised, so nothing that matters is lost. The hub is never asked.
-    """
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    import diffusers
-    import transformers
-
-    for library in (diffusers, transformers):
-        library.utils.logging.set_verbosity_error()
-        library.utils.logging.disable_progress_bar()
-    warnings.filterwarnings("ignore", module=r"(diffusers|transformers|peft)\.")
+def cover(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The picture on white, scaled and cropped around its centre so that it fills `size` (pixels)."""
+    picture = picture.convert("RGBA")
+    picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    return ImageOps.fit(picture, size, Image.Resampling.LANCZOS)

@@ -19,7 +19,7 @@ def build_recipe(
     is_truncated: bool,
 ) -> dict:
     """Return the recipe of a picture drawn at `size` (width, height in pixels) as a JSON-able dict."""
-    return {
+    recipe = {
         "schema": SCHEMA,
         "prompt": request.prompt,
         "negative_prompt": request.negative_prompt,
@@ -40,6 +40,13 @@ def build_recipe(
         "backend": backend,
         "libraries": _list_libraries(),
     }
+    if request.reference:
+        recipe |= {
+            "reference_sha256": request.reference.sha256,
+            "reference_fit": "cover",
+            "strength": request.strength,
+        }
+    return recipe
 
 
 @cache

@@ -1,6 +1,6 @@
 """What goes into the engine and what comes out of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from PIL.Image import Image
 
@@ -28,8 +28,22 @@ class LoraRef:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """A picture that drawing starts from. `sha256` (hex, of the file that it was read from) is its name: equal ones
+    are one picture."""
+
+    image: Image = field(compare=False, repr=False)
+    sha256: str
+
+
+@dataclass(frozen=True)
 class GenerationRequest:
-    """One picture to be drawn. `width` and `height` are the asked size in pixels."""
+    """One picture to be drawn. `width` and `height` are the asked size in pixels.
+
+    With a `reference` it is image to image: the reference is scaled and cropped around its centre to cover the drawn
+    size, what is transparent in it becomes white, and `strength` (above 0, to 1: start from noise alone) says how far
+    the picture may go from it; that share of the steps is drawn, at least one.
+    """
 
     prompt: str
     negative_prompt: str = ""
@@ -40,6 +54,8 @@ class GenerationRequest:
     guidance_scale: float = 7.5
     scheduler: str = "euler"
     loras: tuple[LoraRef, ...] = ()
+    reference: Reference | None = None
+    strength: float = 0.6
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from rest_framework.exceptions import Throttled, ValidationError
 from rest_framework.response import Response
 from rest_framework.throttling import ScopedRateThrottle
 
+from gallery.models import Image
 from gallery.visibility import Viewer
 from imagineer.api import Conflict, IsAdmin, IsAdminOrReadOnly
 from templates_app import authoring, ordering
@@ -138,6 +139,7 @@ class TemplateViewSet(mixins.DestroyModelMixin, viewsets.ReadOnlyModelViewSet):
         options = {name: value for name, value in order.validated_data.items() if value is not None}
         if not request.user.is_staff:
             options["is_public"], options["rating"] = False, ""
+            self._check_reference(options.get("reference_image_id"))
             if ordering.count_public_backlog() >= ordering.MAX_PUBLIC_BACKLOG:
                 raise Throttled(
                     wait=60, detail="Too many pictures of visitors wait already. Try again later."
@@ -155,3 +157,12 @@ class TemplateViewSet(mixins.DestroyModelMixin, viewsets.ReadOnlyModelViewSet):
             },
             status=status.HTTP_202_ACCEPTED,
         )
+
+    def _check_reference(self, image_id: int | None) -> None:
+        """A visitor starts from what a visitor sees; all else is as if it were not there."""
+        viewer = Viewer.from_request(self.request)
+        seen = Image.objects.visible_to(viewer).described_for(viewer)
+        if image_id is not None and not seen.filter(pk=image_id).exists():
+            raise ValidationError(
+                {"reference_image_id": [f"There is no picture {image_id} that a run could start from."]}
+            )

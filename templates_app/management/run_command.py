@@ -36,6 +36,12 @@ class RunCommand(BaseCommand):
         parser.add_argument(
             "--lora", action="append", default=[], metavar="NAME:WEIGHT", help="may be given again"
         )
+        parser.add_argument(
+            "--reference", type=int, metavar="IMAGE", help="id of a picture that drawing starts from"
+        )
+        parser.add_argument(
+            "--strength", type=float, help="how far from the reference picture, 0.05 to 1 (0.6)"
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
         how = parser.add_mutually_exclusive_group()
         how.add_argument("--wait", action="store_true", help="follow the worker until the run has ended")
@@ -89,9 +95,13 @@ class RunCommand(BaseCommand):
             "guidance_scale",
             "scheduler",
             "negative_prompt",
+            "strength",
             "inline",
         ]
-        return {name: options[name] for name in names} | {"loras": [_lora(text) for text in options["lora"]]}
+        return {name: options[name] for name in names} | {
+            "loras": [_lora(text) for text in options["lora"]],
+            "reference_image_id": options["reference"],
+        }
 
     def report(self, run: BatchGenerationRun, options) -> None:
         album_id, status = run.album_id, run.job.status

@@ -10,8 +10,8 @@ from templates_app.models.template import BatchTemplateVersion
 
 class RunQuerySet(models.QuerySet):
     def for_lists(self):
-        return self.select_related("job", "album", "model", "template_version").defer(
-            "template_version__rows"
+        return self.select_related("job", "album", "model", "template_version", "reference_image").defer(
+            "template_version__rows", "reference_image__generation_params"
         )
 
 
@@ -109,6 +109,8 @@ class BatchGenerationRun(models.Model):
     def coming_rating(self) -> str:
         """The rating that its pictures get when they are made."""
         is_trusted = self.model.name in settings.TRUSTED_SAFE_SOURCES
+        if self.reference_sha256:  # what a model is shown it can repeat
+            is_trusted &= self.reference_image is not None and not self.reference_image.is_restricted
         return self.rating or (Rating.SAFE if is_trusted else Rating.UNRATED)
 
     def tells_texts_to(self, viewer) -> bool:

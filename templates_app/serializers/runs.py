@@ -2,6 +2,8 @@ from collections.abc import Mapping
 
 from rest_framework import serializers
 
+from gallery.visibility import may_open
+from imagineer.api import MAX_ID
 from imagineer.jobs.models import JobStatus
 from templates_app import limits
 from templates_app.models import BatchGenerationRun, RunItem
@@ -24,6 +26,7 @@ class RunSerializer(serializers.ModelSerializer):
     model = serializers.CharField(source="model.name", allow_null=True)
     rows = serializers.CharField(source="row_selection", allow_null=True)
     same_seed = serializers.BooleanField(source="is_same_seed", allow_null=True)
+    reference_image_id = serializers.SerializerMethodField()
     status = serializers.ChoiceField(source="job.status", choices=JobStatus.choices)
     total_items = serializers.IntegerField(source="job.total")
     completed_items = serializers.IntegerField(source="job.done")
@@ -68,6 +71,8 @@ class RunSerializer(serializers.ModelSerializer):
             "scheduler",
             "negative_prompt",
             "loras",
+            "reference_image_id",
+            "strength",
             "rating",
             "is_public",
             "status",
@@ -92,6 +97,10 @@ class RunSerializer(serializers.ModelSerializer):
                 "rating",
             ]
         }
+
+    def get_reference_image_id(self, run) -> int | None:
+        reference = run.reference_image
+        return reference.pk if reference and may_open(reference, self.context["viewer"]) else None
 
     def to_representation(self, run):
         shown = super().to_representation(run)
@@ -162,6 +171,16 @@ class RunRequestSerializer(serializers.Serializer):
         required=False, allow_blank=True, allow_null=True, max_length=limits.MAX_PROMPT
     )
     loras = LoraUseSerializer(many=True, required=False, allow_null=True)
+    reference_image_id = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=MAX_ID,
+        help_text="A picture that drawing starts from (image to image).",
+    )
+    strength = serializers.FloatField(
+        required=False, allow_null=True, help_text="How far from the reference picture, 0.05–1 (0.6)."
+    )
     is_public = serializers.BooleanField(required=False, allow_null=True)
     rating = serializers.CharField(required=False, allow_blank=True, allow_null=True, max_length=12)
 

@@ -36,3 +36,10 @@ def request_for():
         )
 
     return build
+
+
+@pytest.fixture
+def any_engine(request, tiny_folder, tiny_xl_folder):
+    folder = {"sd15": tiny_folder, "sdxl": tiny_xl_folder}[request.param]
+    with DiffusionEngine(folder, device="cpu", threads=1) as engine:
+        yield engine

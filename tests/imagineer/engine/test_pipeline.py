@@ -41,13 +41,6 @@ def at_each_pass(engine, act):
         handle.remove()
 
 
-@pytest.fixture
-def any_engine(request, tiny_folder, tiny_xl_folder):
-    folder = {"sd15": tiny_folder, "sdxl": tiny_xl_folder}[request.param]
-    with DiffusionEngine(folder, device="cpu", threads=1) as engine:
-        yield engine
-
-
 both_families = pytest.mark.parametrize("any_engine", ["sd15", "sdxl"], indirect=True)
 
 
