@@ -49,4 +49,5 @@ POLICY = {
     "api:lora-list": GATED,
     "api:lora-detail": GATED,
     "api:settings": ADMIN,
+    "api:generate": ADMIN,
 }

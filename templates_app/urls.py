@@ -5,6 +5,7 @@ from templates_app.api.models import LoraViewSet, ModelViewSet
 from templates_app.api.prompts import PromptTemplateViewSet
 from templates_app.api.runs import RunViewSet
 from templates_app.api.settings import SettingsView
+from templates_app.api.single import GenerateView
 from templates_app.api.templates import TemplateViewSet
 from templates_app.views import runs as views
 
@@ -19,4 +20,8 @@ router.register("runs", RunViewSet, "run")
 router.register("prompt-templates", PromptTemplateViewSet, "prompt-template")
 router.register("models", ModelViewSet, "model")
 router.register("loras", LoraViewSet, "lora")
-api_patterns = [path("settings", SettingsView.as_view(), name="settings"), *router.urls]
+api_patterns = [
+    path("generate", GenerateView.as_view(), name="generate"),
+    path("settings", SettingsView.as_view(), name="settings"),
+    *router.urls,
+]
