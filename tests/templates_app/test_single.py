@@ -29,6 +29,7 @@ def test_an_order_of_one_prompt_answers_the_run_and_where_its_job_is(admin_api, 
     assert items == [("a red crab", 5, 3, 64, 72), ("a red crab", 6, 3, 64, 72)]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_it_is_drawn_into_an_album_of_its_own(admin_api, tiny):
     body = admin_api.post(
         ADDRESS, {"prompt": "a crab", "steps": 1, "album_name": "Crabs", "is_public": False}
