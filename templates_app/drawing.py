@@ -8,9 +8,9 @@ Whatever was marked as being drawn when a worker died is drawn alone from then o
 its worker takes no other with it; only a death while alone is a strike.
 """
 
-import errno
 import hashlib
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -21,13 +21,14 @@ from django.db.models import Min
 from gallery.ingest import IngestError, create_image, prepare_image
 from gallery.models import Album, Image, Lora, SourceType
 from gallery.renditions import decode
-from gallery.services import add_images, create_album, set_cover
+from gallery.services import add_images, create_album, lock_album, set_cover
 from gallery.weights import lora_path, model_path
 from imagineer.engine.infotext import write_png
 from imagineer.engine.types import EngineError, GenerationRequest, LoraError, LoraRef, ModelError, Reference
 from imagineer.engine.warm import warm_engine
 from imagineer.jobs.models import Job, JobStatus
 from imagineer.jobs.progress import JobFailed, JobInterrupted, JobWaits, Progress
+from imagineer.jobs.runner import describe_outage
 from templates_app.models import BatchGenerationRun, RunItem
 
 logger = logging.getLogger(__name__)
@@ -181,6 +182,7 @@ class Drawing:
             mine = RunItem.objects.filter(pk__in=[item.pk for item in items], status=JobStatus.QUEUED)
             if mine.update(status=JobStatus.RUNNING) != len(items):
                 raise RuntimeError(f"The ledger of run {self.run.pk} was changed by somebody else.")
+        began = time.monotonic()
         try:
             drawn = self.engine.draw([self._request(item) for item in items], on_step=self._on_step)
         except JobInterrupted:
@@ -190,9 +192,10 @@ class Drawing:
         except Exception as error:  # noqa: BLE001  whatever a network throws is this batch's error, not the run's
             self._blame(items, error, is_batch=is_batch)
             return
+        seconds = (time.monotonic() - began) / len(items)
         self._finish_saving()
         self.saving = [
-            (item, self.savers.submit(self._save, item, picture))
+            (item, self.savers.submit(self._save, item, picture, seconds=seconds))
             for item, picture in zip(items, drawn, strict=True)
         ]
 
@@ -205,7 +208,7 @@ class Drawing:
             reason = str(error)
         else:
             logger.exception("drawing failed", extra={"fields": {"run": self.run.pk, "item": items[0].pk}})
-            reason = f"Drawing broke with {type(error).__name__}; the log has the details."
+            reason = f"This broke with {type(error).__name__}; the log has the details."
         for item in items:
             tries = item.tries + (not is_batch or len(items) == 1)
             if isinstance(error, LoraError) or tries >= MAX_TRIES:
@@ -229,7 +232,7 @@ class Drawing:
             strength=self.run.strength or 1,
         )
 
-    def _save(self, item: RunItem, drawn) -> None:
+    def _save(self, item: RunItem, drawn, *, seconds: float | None = None) -> None:
         """Encode, store and commit one picture (in a saver's thread)."""
         prepared = prepare_image(write_png(drawn), pillow=drawn.image)
         run = self.run
@@ -250,11 +253,15 @@ class Drawing:
                 rating=run.rating or None,
             )
             if run.has_own_album:
-                album = self._album()
-                add_images(album, [image], positions=[(item.position - 1) * run.variants + item.variant])
-                if item.position == self.first_position:
-                    set_cover(album, image)
-            RunItem.objects.filter(pk=item.pk).update(status=JobStatus.COMPLETED, image=image, error="")
+                album = lock_album(self._album())
+                # under the album's lock: a re-roll may have taken the place while this one was missing
+                if RunItem.objects.filter(pk=item.pk, chosen_image=None).exists():
+                    add_images(album, [image], positions=[item.place])
+                    if item.position == self.first_position:
+                        set_cover(album, image)
+            RunItem.objects.filter(pk=item.pk).update(
+                status=JobStatus.COMPLETED, image=image, error="", seconds=seconds
+            )
 
     def _album(self) -> Album:
         """The run's album, made with its first picture (inside the fenced transaction, so it is made once)."""
@@ -278,22 +285,19 @@ class Drawing:
         for item, future in saving:
             try:
                 future.result()
-            except JobInterrupted:
+            except (JobInterrupted, JobFailed, JobWaits):
                 if not quietly:
                     raise
-            except IngestError as error:
-                self._blame([item], error, is_batch=False)
-            except OSError as error:
-                if not quietly:
+            except Exception as error:
+                outage = describe_outage(error)
+                if outage and not quietly:
                     raise
-                logger.warning(
-                    "saving failed",
-                    extra={"fields": {"item": item.pk, "error": errno.errorcode.get(error.errno)}},
-                )
-            except Exception:
-                if not quietly:
-                    raise
-                logger.exception("saving failed", extra={"fields": {"item": item.pk}})
+                if outage or quietly:
+                    logger.warning(
+                        "saving failed", extra={"fields": {"item": item.pk, "error": outage or error}}
+                    )
+                else:
+                    self._blame([item], error, is_batch=False)
 
     def _close_connections(self) -> None:
         """Close each saver's own database connection; the barrier makes sure that every thread takes one call."""

@@ -5,6 +5,7 @@ Wrong input is a ``ValidationError`` that names the field, raised before anythin
 
 import logging
 import secrets
+from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -19,7 +20,7 @@ from imagineer.jobs.models import ACTIVE, Job, JobStatus
 from templates_app import limits
 from templates_app.generation_settings import default_options
 from templates_app.lora_stack import check_loras
-from templates_app.models import BatchGenerationRun, BatchTemplate, RunItem
+from templates_app.models import BatchGenerationRun, BatchTemplate, BatchTemplateVersion, RunItem
 from templates_app.prompts import (
     PromptError,
     RowSelectionError,
@@ -41,25 +42,55 @@ DEFAULT_STRENGTH = 0.6  # image to image, unless the order says another
 INTERACTIVE, SET, VISITOR = 10, 0, -10
 
 
+@dataclass(frozen=True)
+class Order:
+    """Pictures that may be ordered: everything is checked, nothing is written."""
+
+    run: BatchGenerationRun
+    items: list[RunItem]
+
+
 def start_run(
+    template: BatchTemplate, *, created_by=None, inline: bool = False, priority: int = SET, **order
+) -> BatchGenerationRun:
+    """Order the pictures of a template's rows: the job, the run and its whole ledger in one transaction.
+
+    :param inline: this process is going to draw it, so no worker is rung.
+    :param order: as for :func:`plan_run`.
+    :raises ValidationError: names each wrong field; nothing is queued then.
+    """
+    return submit(plan_run(template, **order), created_by=created_by, inline=inline, priority=priority)
+
+
+def start_single(
+    prompt: str, *, created_by=None, inline: bool = False, priority: int = INTERACTIVE, **order
+) -> BatchGenerationRun:
+    """Order pictures of one prompt: a run without a template.
+
+    :param order: as for :func:`plan_single`.
+    :raises ValidationError: names each wrong field; nothing is queued then.
+    """
+    return submit(plan_single(prompt, **order), created_by=created_by, inline=inline, priority=priority)
+
+
+def plan_run(
     template: BatchTemplate,
     *,
     album_name: str,
     user_theme: str,
     model: str = "",
-    created_by=None,
-    inline: bool = False,
-    priority: int = SET,
+    version: BatchTemplateVersion | None = None,
     **options,
-) -> BatchGenerationRun:
-    """Order the pictures of a template's rows: the job, the run and its whole ledger in one transaction.
+) -> Order:
+    """What an order of a template's rows comes to.
 
     :param model: a model's name; empty takes the one that IMAGINEER_MODEL names.
-    :param inline: this process is going to draw it, so no worker is rung.
-    :param options: the other fields of a run, as given, ``reference_image_id`` too; None and "" mean "not said".
-    :raises ValidationError: names each wrong field; nothing is queued then.
+    :param version: an older version of the template, to draw it again as it was; else the current one.
+    :param options: the other fields of a run, as given, ``reference_image_id`` too; None and "" mean "not said", so that ``loras=[]`` draws
+        without those of the template.
+    :raises ValidationError: names each wrong field.
     """
-    version = template.current
+    version = version or template.current
     if template.is_archived:
         raise ValidationError(f"{template} is archived; bring it back before you draw from it.")
     user_theme = user_theme.strip()
@@ -71,10 +102,13 @@ def start_run(
         album_name=album_name, user_theme=user_theme, model=model, template_version=version, **options
     )
     run.rating = run.rating or version.rating
+    if options.get("loras") is None:
+        run.loras = check_loras(version.lora_config, field="loras")
     try:
         positions = select_rows(run.row_selection, version.row_count)
     except RowSelectionError as error:
         raise ValidationError({"rows": [str(error)]}) from error
+    _check_number(len(positions) * run.variants)
     drawn_with = _drawn_with(run, width=version.width, height=version.height)
     try:
         negative_prompt = render_negative_prompt(run.negative_prompt, version.negative_prompt)
@@ -110,23 +144,13 @@ def start_run(
         ]
     if problems:
         raise ValidationError({"user_theme": problems[:10]})
-    run.loras = run.loras or version.lora_config
-    return _submit(run, items, created_by=created_by, inline=inline, priority=priority)
+    return Order(run, items)
 
 
-def start_single(
-    prompt: str,
-    *,
-    album_name: str = "",
-    model: str = "",
-    created_by=None,
-    inline: bool = False,
-    priority: int = INTERACTIVE,
-    **options,
-) -> BatchGenerationRun:
-    """Order pictures of one prompt: a run without a template.
+def plan_single(prompt: str, *, album_name: str = "", model: str = "", **options) -> Order:
+    """What an order of one prompt comes to.
 
-    :raises ValidationError: names each wrong field; nothing is queued then.
+    :raises ValidationError: names each wrong field.
     """
     try:
         prompt = check_prompt(prompt)
@@ -151,7 +175,21 @@ def start_single(
         )
         for variant in range(1, run.variants + 1)
     ]
-    return _submit(run, items, created_by=created_by, inline=inline, priority=priority)
+    return Order(run, items)
+
+
+@transaction.atomic
+def submit(order: Order, *, created_by=None, inline: bool = False, priority: int = SET) -> BatchGenerationRun:
+    """Write the job, the run and its whole ledger, in one transaction."""
+    run, items = order.run, order.items
+    run.job = runner.submit(
+        kind=KIND, total=len(items), priority=priority, created_by=created_by, inline=inline
+    )
+    run.save(force_insert=True)
+    for item in items:
+        item.run = run
+    RunItem.objects.bulk_create(items, batch_size=500)
+    return run
 
 
 def count_public_backlog() -> int:
@@ -260,17 +298,6 @@ def _seed(run: BatchGenerationRun, position: int, variant: int, row_count: int) 
     )
 
 
-@transaction.atomic
-def _submit(
-    run: BatchGenerationRun, items: list[RunItem], *, created_by, inline: bool, priority: int
-) -> BatchGenerationRun:
-    if len(items) > MAX_ITEMS:
-        raise ValidationError(f"A run may draw {MAX_ITEMS:,} pictures; this one asks for {len(items):,}.")
-    run.job = runner.submit(
-        kind=KIND, total=len(items), priority=priority, created_by=created_by, inline=inline
-    )
-    run.save(force_insert=True)
-    for item in items:
-        item.run = run
-    RunItem.objects.bulk_create(items, batch_size=500)
-    return run
+def _check_number(pictures: int) -> None:
+    if pictures > MAX_ITEMS:
+        raise ValidationError(f"A run may draw {MAX_ITEMS:,} pictures; this one asks for {pictures:,}.")

@@ -99,7 +99,7 @@ class RunCommand(BaseCommand):
             "inline",
         ]
         return {name: options[name] for name in names} | {
-            "loras": [_lora(text) for text in options["lora"]],
+            "loras": [_lora(text) for text in options["lora"]] or None,
             "reference_image_id": options["reference"],
         }
 

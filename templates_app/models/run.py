@@ -3,12 +3,31 @@ from django.db import models
 from django.db.models import F, Q
 
 from gallery.models import Album, DiffusionModel, Image, Rating
+from gallery.models.images import UNRESTRICTED
 from imagineer.jobs.models import Job, JobStatus
 from templates_app import limits
 from templates_app.models.template import BatchTemplateVersion
 
 
 class RunQuerySet(models.QuerySet):
+    def listed(self):
+        """Runs in their own right: a re-roll stands under its parent, a step under its session."""
+        return self.filter(parent=None, has_own_album=True)
+
+    def told_to(self, viewer):
+        """Those whose names and texts are for this viewer, as :meth:`BatchGenerationRun.tells_texts_to` says."""
+        if viewer.is_admin:
+            return self
+        told = self.filter(
+            Q(album__is_public=True) | Q(album=None, has_own_album=True, is_public=True, job__done=0)
+        )
+        if viewer.sees_restricted:
+            return told
+        is_trusted = Q(model__name__in=settings.TRUSTED_SAFE_SOURCES) & (
+            Q(reference_sha256="") | Q(reference_image__rating__in=UNRESTRICTED)
+        )
+        return told.exclude(rating__in=viewer.restricted_ratings).filter(~Q(rating="") | is_trusted)
+
     def for_lists(self):
         return self.select_related("job", "album", "model", "template_version", "reference_image").defer(
             "template_version__rows", "reference_image__generation_params"
@@ -37,7 +56,7 @@ class BatchGenerationRun(models.Model):
     )
     model = models.ForeignKey(DiffusionModel, on_delete=models.PROTECT, related_name="runs")
     row_selection = models.CharField(
-        "rows", max_length=500, blank=True, help_text="Such as 1,17-20; empty draws all rows."
+        "rows", max_length=5000, blank=True, help_text="Such as 1,17-20; empty draws all rows."
     )
     variants = models.PositiveSmallIntegerField(
         default=1, validators=limits.VARIANTS, help_text="Pictures a row."
@@ -161,6 +180,17 @@ class RunItem(models.Model):
     image = models.OneToOneField(
         Image, on_delete=models.PROTECT, null=True, blank=True, related_name="run_item"
     )
+    chosen_image = models.OneToOneField(
+        Image,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="chosen_for",
+        help_text="A picture of a re-roll that has taken its place in the album.",
+    )
+    seconds = models.FloatField(
+        null=True, blank=True, help_text="Its share of the time that drawing its batch took."
+    )
 
     objects = RunItemQuerySet.as_manager()
 
@@ -175,7 +205,24 @@ class RunItem(models.Model):
             ),
             models.CheckConstraint(condition=~Q(status=JobStatus.CANCELLED), name="item_is_never_cancelled"),
         ]
-        indexes = [models.Index(F("run"), F("status"), name="item_run_status")]
+        indexes = [
+            models.Index(F("run"), F("status"), name="item_run_status"),
+            models.Index(
+                fields=["width", "height", "steps", "-id"],
+                condition=Q(seconds__isnull=False),
+                name="item_time_by_size",
+            ),
+        ]
 
     def __str__(self):
         return self.name
+
+    @property
+    def shown_image_id(self) -> int | None:
+        """The picture that stands in its slot of the album."""
+        return self.chosen_image_id or self.image_id
+
+    @property
+    def place(self) -> int:
+        """Its slot of the album, from 1."""
+        return (self.position - 1) * self.run.variants + self.variant

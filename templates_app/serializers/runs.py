@@ -155,7 +155,7 @@ class RunRequestSerializer(serializers.Serializer):
         required=False,
         allow_blank=True,
         allow_null=True,
-        max_length=500,
+        max_length=5000,
         source="row_selection",
         help_text="Such as 1,17-20; empty draws all.",
     )

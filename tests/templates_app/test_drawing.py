@@ -232,6 +232,34 @@ def test_items_that_a_dead_worker_left_are_drawn_alone_and_only_a_death_alone_is
     assert (run.job.done, run.job.failed) == (2, 1)
 
 
+def test_a_save_that_fails_stops_nobody_and_is_tried_again(tiny, tmp_path):
+    run, blockade = start_blocked_run(tmp_path)
+    with at_pass(3, lambda: clear_away(blockade)):  # the first try of the batch has two passes
+        run = draw(run)
+    assert_whole(run)
+    assert list(run.items.values_list("tries", flat=True)) == [0, 1, 0]
+
+
+def test_what_cannot_be_saved_fails_alone_and_a_retry_makes_only_it(tiny, tmp_path):
+    run, blockade = start_blocked_run(tmp_path)
+    run = draw(run)
+    assert (run.job.status, run.job.done, run.job.failed) == (JobStatus.COMPLETED, 2, 1)
+    lost = run.items.get(position=2)
+    assert (lost.status, lost.tries, lost.image) == (JobStatus.FAILED, 3, None)
+    assert "Error" in lost.error
+    assert str(tmp_path) not in lost.error
+    kept = list(run.items.exclude(pk=lost.pk).values_list("image", flat=True))
+    clear_away(blockade)
+    run = draw(ordering.retry_run(run))
+    assert_whole(run)
+    assert list(run.items.exclude(pk=lost.pk).values_list("image", flat=True)) == kept
+
+
+def test_each_item_remembers_how_long_it_was_drawn(tiny):
+    run = draw(start_run())
+    assert all(seconds > 0 for seconds in run.items.values_list("seconds", flat=True))
+
+
 def test_a_full_disk_makes_the_run_wait_and_leaves_nothing_half_written(tiny, small_disk):
     run = start_run()
     filler = small_disk / "filler"
@@ -357,6 +385,27 @@ def at_pass(number: int, act):
 
     with at_each_pass(count):
         yield
+
+
+def start_blocked_run(tmp_path):
+    """A run whose second picture has no folder to lie in, drawn in the batch or alone: files are in the way."""
+    template = make_template()
+    together, alone = draw(start_run(template)), draw(start_run(template, row_selection="2"))
+    first, second, third = together.items.values_list("image__sha256", flat=True)
+    blocked = {second[:2], alone.items.get().image.sha256[:2]}
+    assert not blocked & {first[:2], third[:2]}
+    Job.objects.all().delete()
+    Image.objects.all().delete()
+    blockade = [tmp_path / "media" / "originals" / name for name in blocked]
+    for folder in blockade:
+        shutil.rmtree(folder)
+        folder.write_text("in the way")
+    return start_run(template), blockade
+
+
+def clear_away(blockade):
+    for file in blockade:
+        file.unlink()
 
 
 @pytest.fixture

@@ -2,10 +2,15 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
+from gallery.ingest import ingest_image
+from gallery.models import Lora, Rating
+from gallery.services import create_album
+from gallery.visibility import Viewer
 from imagineer.jobs.models import Job, JobStatus
 from templates_app import ordering
 from templates_app.models import BatchGenerationRun, BatchTemplate, RunItem
 from tests.factories import make_template, start_run
+from tests.gallery.pictures import png
 
 pytestmark = pytest.mark.django_db
 
@@ -204,3 +209,80 @@ def test_a_thousand_rows_are_written_in_few_statements(django_assert_max_num_que
     with django_assert_max_num_queries(40):  # SQLite takes 999 values a statement
         start_run(many)
     assert RunItem.objects.count() == 1000
+
+
+def test_interactive_work_goes_before_sets():
+    a_set, single = start_run(), ordering.start_single("a red crab", steps=2)
+    assert single.job.priority > a_set.job.priority
+    assert Job.objects.claimable("gpu", a_set.job.created_at).first() == single.job
+
+
+def test_an_order_may_leave_out_the_loras_of_its_template():
+    Lora.objects.create(name="ink", file="loras/ink.safetensors")
+    template = make_template(lora_config=[{"lora": "ink", "weight": 0.8}])
+    assert start_run(template).loras == [{"lora": "ink", "weight": 0.8}]
+    assert start_run(template, loras=[]).loras == []
+    assert start_run(template, loras=[{"lora": "ink"}]).loras == [{"lora": "ink", "weight": 1.0}]
+
+
+def test_a_lora_of_the_template_that_is_gone_is_told_before_anything_is_queued():
+    Lora.objects.create(name="ink", file="loras/ink.safetensors")
+    template = make_template(lora_config=[{"lora": "ink", "weight": 0.8}])
+    Lora.objects.update(is_enabled=False)
+    with pytest.raises(ValidationError) as caught:
+        start_run(template)
+    assert "ink" in caught.value.message_dict["loras"][0]
+
+
+def test_a_set_may_be_drawn_again_of_the_version_that_it_was_drawn_of():
+    template = make_template()
+    first = template.current
+    edited = make_template(template=template, style_suffix="soft edges")
+    assert start_run(edited).template_version.number == 2
+    again = start_run(edited, version=first)
+    assert again.template_version == first
+    assert again.items.first().prompt.endswith("crisp lines")
+
+
+def test_what_is_planned_is_not_written():
+    order = ordering.plan_run(make_template(), album_name="Skies", user_theme="neon", variants=2)
+    assert len(order.items) == 6
+    assert not Job.objects.exists()
+
+
+def test_more_pictures_than_a_run_may_draw_are_refused_by_number():
+    many = make_template(name="Many", rows=[{"name": f"Row {n}", "text": "a star"} for n in range(1000)])
+    with pytest.raises(ValidationError, match="10,000 pictures; this one asks for 11,000"):
+        start_run(many, variants=11)
+
+
+VIEWERS = [
+    Viewer(is_admin=True),
+    *(Viewer(mode=mode, is_of_age=of_age) for mode in ("hide", "blur", "show") for of_age in (False, True)),
+]
+
+
+@pytest.mark.parametrize("trusted", [[], ["starter"]])
+def test_lists_search_the_texts_of_exactly_the_runs_that_tell_them(settings, trusted):
+    template = make_template()
+    for is_public in (True, False):
+        for rating in ("", *Rating.values):
+            for album, done in ((None, 0), (None, 1), (True, 1), (False, 1)):
+                run = start_run(template, is_public=is_public, rating=rating)
+                Job.objects.filter(pk=run.pk).update(done=done)
+                if album is not None:
+                    run.album = create_album(name="Skies", is_public=album)
+                    run.save()
+    for rating in Rating.values:
+        run = start_run(template)
+        reference = ingest_image(png(len(rating)), source_type="manual", rating=rating).image
+        run.reference_image, run.reference_sha256 = reference, reference.sha256
+        run.save()
+    run = start_run(template)
+    BatchGenerationRun.objects.filter(pk=run.pk).update(has_own_album=False, parent=run.pk - 1)
+    settings.TRUSTED_SAFE_SOURCES = trusted
+    runs = list(BatchGenerationRun.objects.for_lists())
+    for viewer in VIEWERS:
+        told = {run.pk for run in runs if run.tells_texts_to(viewer)}
+        assert set(BatchGenerationRun.objects.told_to(viewer).values_list("pk", flat=True)) == told, viewer
+    assert run.pk not in BatchGenerationRun.objects.listed().values_list("pk", flat=True)
