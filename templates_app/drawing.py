@@ -177,6 +177,7 @@ class Drawing:
         self._finish_saving()
 
     def _draw(self, items: list[RunItem], *, is_batch: bool) -> None:
+        self.progress.give_way()
         self.progress.checkpoint(f"Drawing {items[0].name.replace('_', ' ')}")
         with self.progress.commit():
             mine = RunItem.objects.filter(pk__in=[item.pk for item in items], status=JobStatus.QUEUED)

@@ -39,7 +39,7 @@ MAX_ITEMS = 10_000
 MAX_PUBLIC_BACKLOG = 200  # pictures of visitors that may wait at one time
 DEFAULT_STRENGTH = 0.6  # image to image, unless the order says another
 # Who goes first in the queue; a running set gives way to what is above it at its next batch.
-INTERACTIVE, SET, VISITOR = 10, 0, -10
+INTERACTIVE, SET, VISITOR = runner.URGENT, 0, -10
 
 
 @dataclass(frozen=True)

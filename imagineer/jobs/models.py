@@ -160,8 +160,8 @@ class Job(models.Model):
                     submit()                 claim()
          (create) ───────────▶ queued ────────────────▶ running ──▶ completed   every item done or failed
                                 │  ▲ ▲                    ├───────▶ failed      nothing done, or a sentence says why
-                                │  │ └─ drained, waits, ──┤
-                                ▼  │    lease run out     ▼
+                                │  │ └─ drained, yields, ─┤
+                                ▼  │  waits, lease ran out▼
                             cancelled ◀─────────── cancelled at a checkpoint
                                    └── retry() by a person, from failed, cancelled, or completed with failed items
 

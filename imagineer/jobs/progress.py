@@ -45,6 +45,10 @@ class JobDrained(JobInterrupted):
     """This process is stopping; the job goes back to the queue as it is."""
 
 
+class JobYielded(JobInterrupted):
+    """Something more urgent is due; the job goes back to the queue as it is and is taken up again by itself."""
+
+
 class LeaseLost(JobInterrupted):
     """The job belongs to somebody else by now. Write nothing, delete nothing."""
 
@@ -88,6 +92,20 @@ class Progress:
             raise JobCancelled
         if drain.is_wanted:
             raise JobDrained
+
+    def give_way(self) -> None:
+        """Call between two batches, with nothing in hand: stops here when something more urgent is due in the queue.
+
+        Jobs of equal priority never give way to each other, and this one, being older, is taken up again before
+        those. A process that works inline gives way to nobody, as nobody would take its job up again.
+
+        :raises JobYielded: leave at once, through ``finally`` clauses only.
+        """
+        if workers.is_inline():
+            return
+        job = self.job
+        if Job.objects.claimable(job.queue, timezone.now()).filter(priority__gt=job.priority).exists():
+            raise JobYielded
 
     def tick(self) -> None:
         """Only the body's own thread proves that the body moves; its helpers may go on while it hangs."""

@@ -19,6 +19,7 @@ from django.db import (
     connection,
     transaction,
 )
+from django.db.models import Max
 from django.utils import timezone
 
 from imagineer.jobs import doorbell, workers
@@ -29,6 +30,7 @@ from imagineer.jobs.progress import (
     JobDrained,
     JobFailed,
     JobWaits,
+    JobYielded,
     LeaseLost,
     Progress,
     drain,
@@ -36,6 +38,9 @@ from imagineer.jobs.progress import (
 from imagineer.logs import current_job, redact
 
 logger = logging.getLogger(__name__)
+
+
+URGENT = 10  # from this priority on somebody sits before the screen and waits
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,27 @@ def request_cancel(job: Job) -> Job:
         job.refresh_from_db()
         raise JobConflict(f"This job is {job.status} already, so it cannot be cancelled.")
     job.refresh_from_db()
+    return job
+
+
+def move_to_front(job: Job) -> Job:
+    """A queued job before all others of its queue that wait, but never from below URGENT to above it: who sits
+    before the screen waits for no set. A running job below it gives way at its next batch.
+
+    :raises JobConflict: it does not wait.
+    """
+    waiting = Job.objects.queued().filter(queue=job.queue).exclude(pk=job.pk)
+    if job.priority < URGENT:
+        waiting = waiting.filter(priority__lt=URGENT)
+    best = max(
+        [job.priority, *waiting.order_by().aggregate(best=Max("priority", default=job.priority)).values()]
+    )
+    front = best + 1 if job.priority >= URGENT else min(best + 1, URGENT - 1)
+    if not Job.objects.queued().filter(pk=job.pk).update(priority=front):
+        job.refresh_from_db()
+        raise JobConflict(f"This job is {job.status}, so it has no place in the queue.")
+    job.refresh_from_db()
+    transaction.on_commit(lambda: doorbell.ring(job.queue, job.pk))
     return job
 
 
@@ -280,6 +306,8 @@ def _work(job: Job, progress: Progress) -> Outcome | None:
         return Outcome(JobStatus.CANCELLED, message="")
     except JobDrained:
         return Outcome(JobStatus.QUEUED, message="")
+    except JobYielded:
+        return Outcome(JobStatus.QUEUED, message="Goes on when something more urgent is done.")
     except JobWaits as reason:
         return Outcome(JobStatus.QUEUED, message=str(reason), waits=True)
     except JobFailed as reason:

@@ -37,6 +37,11 @@ def my_id() -> int | None:
     return _mine.pk if _mine else None
 
 
+def is_inline() -> bool:
+    """Whether this process works for itself, beside all clusters."""
+    return _mine is not None and not _mine.queue
+
+
 def pulse() -> None:
     """A sign of life. A row that somebody took away meanwhile (frozen for long, say) is written again."""
     if (worker := _mine) is None:
@@ -48,7 +53,7 @@ def pulse() -> None:
 
 def pulse_inline() -> None:
     """The sign of life of a process that works inline, which has no main process beside it to give one."""
-    if _mine and not _mine.queue and timezone.now() - _mine.seen_at > timedelta(seconds=PULSE):
+    if is_inline() and timezone.now() - _mine.seen_at > timedelta(seconds=PULSE):
         pulse()
 
 

@@ -34,6 +34,7 @@ def put_failed_back(job: Job) -> None:
 def do_items(job: Job, progress) -> None:
     params = job.params
     for item in job.items.filter(is_done=False, is_failed=False):
+        progress.give_way()
         report(params, "start", item, progress)
         misbehave(params, item)
         until = time.monotonic() + params.get("seconds", 0)
