@@ -4,6 +4,7 @@ Whoever owns a file must not learn from an address or an ETag whether it lies he
 never the SHA-256. A blurred rendition has another name than a clear one, and no name gives away another.
 """
 
+from django.conf import settings
 from django.utils.crypto import salted_hmac
 
 from gallery.models import Image
@@ -21,3 +22,8 @@ def content_name(image: Image, what: str) -> str:
 def media_url(image: Image, spec: Spec) -> str:
     """Named by content, so that what is public and safe may be kept for ever."""
     return f"/media/{image.pk}/{spec.name}-{content_name(image, spec.name)}.webp"
+
+
+def absolute_url(request, path: str) -> str:
+    """The address for people elsewhere: at IMAGINEER_SITE_URL where that is set, else at the request's host."""
+    return f"{settings.SITE_URL}{path}" if settings.SITE_URL else request.build_absolute_uri(path)

@@ -16,6 +16,7 @@ from gallery.services import (
     trash_image,
     update_album,
 )
+from gallery.sharing_admin import SharingMixin
 
 
 def thumbnail(image: Image | None):
@@ -94,7 +95,7 @@ def rating_action(rating: Rating):
 
 
 @admin.register(Image)
-class ImageAdmin(ThumbnailAdmin):
+class ImageAdmin(SharingMixin, ThumbnailAdmin):
     """Pictures come in by upload, scrape, import and generation, and leave by the trash."""
 
     form = ImageForm
@@ -188,7 +189,7 @@ class AlbumForm(forms.ModelForm):
 
 
 @admin.register(Album)
-class AlbumAdmin(ThumbnailAdmin):
+class AlbumAdmin(SharingMixin, ThumbnailAdmin):
     form = AlbumForm
     list_display = [
         "picture",

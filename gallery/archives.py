@@ -30,14 +30,17 @@ FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')  # by one system or another
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # by Windows, as devices
 
 
-def send_archive(request: HttpRequest, images, viewer: Viewer, *, name: str, size: str) -> HttpResponse:
+def send_archive(
+    request: HttpRequest, images, viewer: Viewer, *, name: str, size: str, is_clear=may_see_details
+) -> HttpResponse:
     """The pictures as a download.
 
     :param images: as ``Image.objects.listed_for(viewer).in_album_order(album)`` gives them.
     :param size: one of ``SIZES``.
+    :param is_clear: tells of a picture and the viewer whether it may be shown clear.
     """
     response = StreamingHttpResponse(
-        () if request.method == "HEAD" else stream_archive(images, viewer, size=size),
+        () if request.method == "HEAD" else stream_archive(images, viewer, size=size, is_clear=is_clear),
         content_type="application/zip",
     )
     response.headers["Content-Disposition"] = content_disposition_header(True, f"{safe_name(name)}.zip")
@@ -46,7 +49,7 @@ def send_archive(request: HttpRequest, images, viewer: Viewer, *, name: str, siz
     return response
 
 
-def stream_archive(images, viewer: Viewer, *, size: str) -> Iterator[bytes]:
+def stream_archive(images, viewer: Viewer, *, size: str, is_clear=may_see_details) -> Iterator[bytes]:
     """The bytes of a zip with these pictures, each as the viewer sees it: one that they may not see clear is blurred
     and nameless. A picture whose file is lost is left out, and a text at the end counts such."""
     outlet, names, lost, cursor = Outlet(), {}, 0, None
@@ -55,7 +58,7 @@ def stream_archive(images, viewer: Viewer, *, size: str) -> Iterator[bytes]:
             found = cut_page(images, ALBUM_ORDER, size=AT_ONCE, after=cursor)
             for image in found.rows:
                 try:
-                    file, name = open_as_seen(image, viewer, size=size)
+                    file, name = open_as_seen(image, viewer, size=size, is_clear=is_clear)
                 except (OSError, ValueError) as error:
                     logger.error("Picture %s is missing from a zip: %s", image.pk, error)
                     lost += 1
@@ -75,12 +78,12 @@ def stream_archive(images, viewer: Viewer, *, size: str) -> Iterator[bytes]:
     yield outlet.take()
 
 
-def open_as_seen(image: Image, viewer: Viewer, *, size: str) -> tuple[File, str]:
+def open_as_seen(image: Image, viewer: Viewer, *, size: str, is_clear) -> tuple[File, str]:
     """The file to send and its name in the archive.
 
     :raises FileNotFoundError: it is lost.
     """
-    if not may_see_details(image, viewer):
+    if not is_clear(image, viewer):
         return open_rendition(image, BLURRED.name), "Blurred picture.webp"
     name = safe_name(image.filename.rpartition(".")[0] or image.filename)
     if size == "original":

@@ -19,10 +19,11 @@ class ImageQuerySet(models.QuerySet):
 
     def listed_for(self, viewer):
         """What stands in the viewer's lists and is counted for them."""
-        listed = self.visible_to(viewer).present()
-        if viewer.hides:
-            listed = listed.exclude(rating__in=viewer.restricted_ratings)
-        return listed
+        return self.visible_to(viewer).present().kept_by_filter(viewer)
+
+    def kept_by_filter(self, viewer):
+        """Without what the viewer has chosen to hide."""
+        return self.exclude(rating__in=viewer.restricted_ratings) if viewer.hides else self
 
     def described_for(self, viewer):
         """Those whose prompt, labels and names the viewer may learn; whoever searches by these may find no others."""

@@ -1,10 +1,11 @@
 """A picture as a page shows it to one viewer: which bytes, which words."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gallery.addresses import media_url
 from gallery.models import Image
-from gallery.renditions import BLURRED, GRID, LARGE, MEDIUM, size_in
+from gallery.renditions import BLURRED, GRID, LARGE, MEDIUM, Spec, size_in
 from gallery.visibility import Viewer, may_see_details
 
 ALT_LENGTH = 160  # characters
@@ -36,12 +37,17 @@ class Tile:
 
 def tile(image: Image, viewer: Viewer, *, album_id: int | None = None) -> Tile:
     url = f"/images/{image.pk}" if album_id is None else f"/images/{image.pk}?album={album_id}"
+    return build_tile(image, is_clear=may_see_details(image, viewer), url=url, address=media_url)
+
+
+def build_tile(image: Image, *, is_clear: bool, url: str, address: Callable[[Image, Spec], str]) -> Tile:
+    """:param address: gives the address of a rendition."""
     width, height = image.width, image.height
     large_size = size_in(LARGE, width, height)
     scale = max(1, SHOWN_AT_LEAST / max(large_size))
     shown_size = round(large_size[0] * scale), round(large_size[1] * scale)
-    if not may_see_details(image, viewer):
-        blurred = media_url(image, BLURRED)
+    if not is_clear:
+        blurred = address(image, BLURRED)
         return Tile(
             image,
             True,
@@ -55,12 +61,12 @@ def tile(image: Image, viewer: Viewer, *, album_id: int | None = None) -> Tile:
             blurred,
             *large_size,
         )
-    grid, large = media_url(image, GRID), media_url(image, LARGE)
+    grid, large = address(image, GRID), address(image, LARGE)
     grid_size = size_in(GRID, width, height)
     sharp = LARGE if max(width, height) <= MEDIUM.above else MEDIUM
     srcset = ""
     if large_size != grid_size:
-        srcset = f"{grid} {grid_size[0]}w, {media_url(image, sharp)} {size_in(sharp, width, height)[0]}w"
+        srcset = f"{grid} {grid_size[0]}w, {address(image, sharp)} {size_in(sharp, width, height)[0]}w"
     name = image.filename.rpartition(".")[0].replace("_", " ")
     alt = shorten(image.prompt) or name
     return Tile(image, False, url, name, alt, grid, srcset, width, height, large, *shown_size)

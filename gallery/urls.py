@@ -1,7 +1,8 @@
 from django.urls import path, register_converter
 
-from gallery import api, media, views
+from gallery import api, media, sharing_api, views
 from gallery.addresses import NAME_LENGTH
+from gallery.sharing import KEY
 
 
 class ContentName:
@@ -16,7 +17,12 @@ class ContentName:
         return value
 
 
+class SharedKey(ContentName):
+    regex = KEY
+
+
 register_converter(ContentName, "content")
+register_converter(SharedKey, "shared_key")
 
 page_patterns = [
     path("", views.home, name="home"),
@@ -24,6 +30,11 @@ page_patterns = [
     path("albums/<int:pk>", views.album, name="album"),
     path("images/<int:pk>", views.image, name="image"),
     path("media/<int:pk>/<slug:spec>-<content:name>.webp", media.media, name="media"),
+    path("s/<shared_key:key>", views.shared, name="shared"),
+    path("s/<shared_key:key>/download", views.shared_download, name="shared-download"),
+    path("s/<shared_key:key>/images/<int:pk>", views.shared_image, name="shared-image"),
+    path("s/<shared_key:key>/images/<int:pk>/file", views.shared_file, name="shared-file"),
+    path("s/<shared_key:key>/media/<int:pk>/<slug:spec>.webp", views.shared_media, name="shared-media"),
     path("age-confirmation", views.age_confirmation, name="age-confirmation"),
     path("content-filter", views.content_filter, name="content-filter"),
 ]
@@ -36,4 +47,6 @@ api_patterns = [
     path("albums", api.AlbumList.as_view(), name="albums"),
     path("albums/<int:pk>", api.AlbumDetail.as_view(), name="album"),
     path("albums/<int:pk>/download", api.AlbumDownload.as_view(), name="album-download"),
+    path("shared-links", sharing_api.SharedLinkList.as_view(), name="shared-links"),
+    path("shared-links/<int:pk>", sharing_api.SharedLinkDetail.as_view(), name="shared-link"),
 ]

@@ -75,9 +75,14 @@ def may_open(image: Image, viewer: Viewer) -> bool:
     return viewer.is_admin or (image.is_public and not image.is_gone)
 
 
+def sees_clear(image: Image, viewer: Viewer) -> bool:
+    """Whether the viewer's age is enough for its rating; whether they may open it at all is another question."""
+    return viewer.sees_restricted or not image.is_restricted
+
+
 def may_see_details(image: Image, viewer: Viewer) -> bool:
     """Whether the picture may be shown clear, with its prompt, labels and names."""
-    return may_open(image, viewer) and (viewer.sees_restricted or not image.is_restricted)
+    return may_open(image, viewer) and sees_clear(image, viewer)
 
 
 def rendition_for(image: Image, viewer: Viewer, spec: str) -> str:

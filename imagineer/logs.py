@@ -17,10 +17,12 @@ SECRET = re.compile(
     r"(?:token\s+|bearer\s+)?[\"']?[^\s\"',;&]{8,}"
 )
 URL_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@/\s]+@")
+SHARED_KEY = re.compile(r"(?i)((?:/|%2f)s(?:/|%2f))[\w-]{43}")  # of a shared link, as it stands in addresses
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def redact(text: str) -> str:
+    text = SHARED_KEY.sub(r"\1***", text)
     return SECRET.sub(r"\1***", URL_PASSWORD.sub(r"\1***@", text))
 
 

@@ -5,6 +5,7 @@ An address that is not declared here fails the test suite. Names are those of th
 
 PUBLIC = "public"  # the same for everybody; holds nothing of anybody's
 GATED = "gated"  # open to all, and ``gallery.visibility`` decides what each sees of it
+SHARED = "shared"  # open to whoever has the key of a live shared link, as far as that names it
 SIGNED_IN = "signed in"
 ADMIN = "admin"  # the whole subtree under it too
 
@@ -29,6 +30,13 @@ POLICY = {
     "api:albums": GATED,
     "api:album": GATED,
     "api:album-download": GATED,
+    "shared": SHARED,
+    "shared-download": SHARED,
+    "shared-image": SHARED,
+    "shared-file": SHARED,
+    "shared-media": SHARED,
+    "api:shared-links": ADMIN,
+    "api:shared-link": ADMIN,
     "demo-sign-in": PUBLIC,
     "run": GATED,
     "run-progress": GATED,
@@ -51,3 +59,22 @@ POLICY = {
     "api:settings": ADMIN,
     "api:generate": ADMIN,
 }
+
+# The methods of each address that is not only read (GET, and HEAD with it). Every other method is answered by 405.
+METHODS = {
+    "login": "GET POST PUT",  # Django's own, which takes a PUT for a POST
+    "logout": "POST",
+    "demo-sign-in": "GET POST",
+    "age-confirmation": "GET POST",
+    "content-filter": "POST",
+    "api:shared-links": "GET POST",
+    "api:shared-link": "DELETE",
+    "api:template-list": "GET POST",
+    "api:template-detail": "GET PUT DELETE",
+    "api:template-generate": "POST",
+    "api:settings": "GET PUT",
+    "api:run-cancel": "POST",
+    "api:run-retry": "POST",
+}
+# Addresses that anybody may write to; all others want an admin's token, or session with a CSRF token.
+WRITABLE_BY_ALL = {"login", "logout", "demo-sign-in", "age-confirmation", "content-filter"}

@@ -10,7 +10,7 @@ from gallery.models import DiffusionModel, Lora
 from gallery.renditions import open_rendition
 from gallery.services import add_images, create_album, retract_image, trash_image
 from imagineer import errors
-from imagineer.policy import ADMIN, GATED, POLICY, PUBLIC, SIGNED_IN
+from imagineer.policy import ADMIN, GATED, METHODS, POLICY, PUBLIC, SHARED, SIGNED_IN, WRITABLE_BY_ALL
 from tests.factories import make_template, start_run
 
 
@@ -38,7 +38,7 @@ def test_every_address_declares_its_policy():
 
 def test_every_declared_address_exists_and_has_a_known_policy():
     assert set(POLICY) == {name for name, _ in routes()}
-    assert set(POLICY.values()) <= {PUBLIC, GATED, SIGNED_IN, ADMIN}
+    assert set(POLICY.values()) <= {PUBLIC, GATED, SHARED, SIGNED_IN, ADMIN}
 
 
 SECRET = "a-secret-prompt"
@@ -122,18 +122,83 @@ def test_every_gated_address_keeps_hidden_things_from_the_public(hidden_things):
             assert SECRET.encode() not in sent and sent not in clear, address
 
 
-def test_what_only_admins_may_do_asks_for_the_sign_in_and_then_for_the_right(hidden_things, stranger):
+# ---- Every address × every method × everybody
+
+ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE")
+READS = ("GET", "HEAD")
+EXAMPLES = {"key": "A" * 43, "name": "0" * 24, "spec": "grid"}  # of parameters that are no numbers
+
+
+def addresses():
+    """(name, address, methods that it answers) of every address, asked for something that is not there."""
+    for name, entry in routes():
+        if isinstance(entry, URLPattern):
+            parameters = {group: EXAMPLES.get(group, 987654) for group in entry.pattern.regex.groupindex}
+            methods = set(METHODS.get(name, "GET").split())
+            yield name, reverse(name, kwargs=parameters), methods | ({"HEAD"} if "GET" in methods else set())
+
+
+def test_methods_are_declared_of_addresses_that_are_there():
+    assert set(METHODS) <= set(POLICY) and set(METHODS) >= WRITABLE_BY_ALL
+
+
+@pytest.mark.parametrize("who", ["anonymous", "stranger", "admin"])
+def test_each_address_answers_each_method_as_declared(who, stranger, ada):
+    """To reads: what is not there is 404. To writes: first the sign-in, then the right, then the object, so that the
+    first two never tell whether it exists. To what is not declared: 405, once the right to write is there."""
+    client = Client()
+    if who != "anonymous":
+        client.force_login({"stranger": stranger, "admin": ada}[who])
+    wrong = []
+    for name, address, methods in addresses():
+        refusal = {"anonymous": 401, "stranger": 403}.get(who)
+        for method in ALL_METHODS:
+            status = client.generic(method, address, "{}", content_type="application/json").status_code
+            is_api, is_write = name.startswith("api:"), method not in READS
+            if is_api and refusal and name not in WRITABLE_BY_ALL and (is_write or POLICY[name] == ADMIN):
+                expected = {refusal} if method in methods else {refusal, 405}
+            elif method in methods:
+                expected = {200, 201, 202, 204, 302, 400, 404, 409, 410} | (
+                    {503} if name == "api:health" else set()
+                )
+            else:
+                expected = {405}
+            if name == "demo-sign-in" and method == "HEAD":
+                expected = {405}  # a program that only looks must not use it up
+            if status not in expected:
+                wrong.append(f"{who} {method} {address} ({name}): {status} instead of {sorted(expected)}")
+            if name in ("login", "logout") and who != "anonymous":
+                client.force_login({"stranger": stranger, "admin": ada}[who])
+    assert not wrong, "\n".join(["See POLICY and METHODS in imagineer/policy.py.", *wrong])
+
+
+def test_no_session_writes_without_a_csrf_token(ada):
+    """Neither an admin's nor a visitor's, wherever something can be written."""
+    for user in (ada, None):
+        client = Client(enforce_csrf_checks=True)
+        if user:
+            client.force_login(user)
+        for name, address, methods in addresses():
+            for method in methods - set(READS):
+                response = client.generic(method, address, "{}", content_type="application/json")
+                is_refused = response.status_code in (
+                    (403,) if user or not name.startswith("api:") else (401,)
+                )
+                assert is_refused, f"{method} {address} ({name}): {response.status_code}"
+
+
+def test_a_write_never_tells_strangers_whether_its_object_exists(hidden_things, stranger):
     visitor, signed_in = APIClient(), APIClient()
     signed_in.force_authenticate(stranger)
-    addresses = [
-        (name, entry) for name, entry in routes() if POLICY[name] == ADMIN and isinstance(entry, URLPattern)
-    ]
-    assert addresses
-    for name, entry in addresses:
-        for pk in (hidden_things["run"].pk, 999):
-            address = reverse(name, kwargs=dict.fromkeys(entry.pattern.regex.groupindex, pk))
-            assert visitor.post(address).status_code == 401, address
-            assert signed_in.post(address).status_code == 403, address
+    for name, entry in routes():
+        parameters = entry.pattern.regex.groupindex if isinstance(entry, URLPattern) else ()
+        if not name.startswith("api:") or list(parameters) != ["pk"]:
+            continue
+        for method in set(METHODS.get(name, "").split()) - set(READS):
+            for pk in (hidden_things["run"].pk, 987654):
+                address = reverse(name, kwargs={"pk": pk})
+                assert visitor.generic(method, address).status_code == 401, address
+                assert signed_in.generic(method, address).status_code == 403, address
 
 
 def test_admin_addresses_send_the_public_and_strangers_away(stranger):

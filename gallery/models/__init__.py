@@ -4,6 +4,7 @@
 deleted          named by                                     on delete
 ===============  ===========================================  ==========
 Image            AlbumImage.image, Label.image                CASCADE
+Image, Album     SharedLink.image, SharedLink.album           CASCADE
 Image            Album.cover, Image.reference_image           SET_NULL
 Album            AlbumImage.album                             CASCADE
 Label            Label.parent                                 SET_NULL
@@ -18,6 +19,7 @@ deleted by nothing but ``gallery.orphans``.
 from gallery.models.albums import Album, AlbumImage
 from gallery.models.images import Image, Rating, RatingSource, SourceType
 from gallery.models.labels import Label, LabelSource, LabelType
+from gallery.models.sharing import SharedLink
 from gallery.models.weights import DiffusionModel, Lora
 
 __all__ = [
@@ -31,5 +33,6 @@ __all__ = [
     "Lora",
     "Rating",
     "RatingSource",
+    "SharedLink",
     "SourceType",
 ]

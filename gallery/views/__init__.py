@@ -4,5 +4,18 @@ from gallery.views.album_page import album
 from gallery.views.choices import age_confirmation, content_filter
 from gallery.views.lists import albums, home
 from gallery.views.picture_page import image
+from gallery.views.shared_page import shared, shared_download, shared_file, shared_image, shared_media
 
-__all__ = ["age_confirmation", "album", "albums", "content_filter", "home", "image"]
+__all__ = [
+    "age_confirmation",
+    "album",
+    "albums",
+    "content_filter",
+    "home",
+    "image",
+    "shared",
+    "shared_download",
+    "shared_file",
+    "shared_image",
+    "shared_media",
+]
