@@ -73,6 +73,9 @@ METHODS = {
     "api:template-detail": "GET PUT DELETE",
     "api:template-generate": "POST",
     "api:settings": "GET PUT",
+    "api:generate": "POST",
+    "api:prompt-template-list": "GET POST",
+    "api:prompt-template-detail": "GET PUT PATCH DELETE",
     "api:run-cancel": "POST",
     "api:run-retry": "POST",
 }
