@@ -84,7 +84,7 @@ bench: .venv/.installed-dev
 	$(BIN)/python -m bench $(if $(only),--only $(only)) $(if $(full),--full)
 
 chaos: .venv/.installed-dev
-	$(BIN)/python -m pytest -q -m slow tests/flows $(args)
+	$(BIN)/python -m bench.chaos $(if $(short),--short) $(args)
 
 starter-model: .venv/.installed-dev
 	$(BIN)/python -m imagineer.starter_model.build $(args)

@@ -1,0 +1,115 @@
+"""What the clusters work on meanwhile, and how it is judged afterwards."""
+
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+
+class Errands:
+    """Short jobs without a network: ten items of a twentieth of a second, four jobs at a time."""
+
+    queue, ITEMS, AT_ONCE = "default", 10, 4
+
+    def __init__(self, folder: Path):
+        self.events = folder / "events"
+        self.events.touch()
+
+    def feed(self) -> None:
+        """Never let the work run out while there is somebody to hurt."""
+        from imagineer.jobs.models import Job
+        from tests.jobs_app.tasks import submit_items
+
+        for _ in range(self.AT_ONCE - Job.objects.active().count()):
+            submit_items(self.ITEMS, seconds=0.05, events=str(self.events))
+
+    def finished(self) -> int:
+        """Items done so far: grows as long as anybody works."""
+        from tests.jobs_app.models import Result
+
+        return Result.objects.count()
+
+    def is_under_way(self) -> bool:
+        from imagineer.jobs.models import Job
+
+        return Job.objects.running().exists()
+
+    def judge(self) -> dict:
+        from imagineer.jobs.models import Job, JobStatus
+        from tests.jobs_app.models import Item, Result
+
+        results = Counter(Result.objects.values_list("item", flat=True))
+        started = sum(line.startswith("start ") for line in self.events.read_text().splitlines())
+        items = Item.objects.count()
+        whole = Job.objects.filter(status=JobStatus.COMPLETED, done=self.ITEMS, failed=0).count()
+        return {
+            "jobs": Job.objects.count(),
+            "jobs_lost": Job.objects.count() - whole,
+            "items": items,
+            "items_lost": items - len(results),
+            "items_doubled": sum(count > 1 for count in results.values()),
+            "items_begun_again": started - items,
+        }
+
+
+class Decks:
+    """Playing cards, drawn by the real engine with random weights."""
+
+    queue = "gpu"
+
+    def __init__(self, folder: Path):
+        self.runs = []
+
+    def feed(self) -> None:
+        from django.core.management import call_command
+
+        from imagineer.jobs.models import Job
+        from templates_app import ordering
+        from templates_app.models import BatchTemplate
+
+        if Job.objects.active().exists():
+            return
+        call_command("seed_templates", verbosity=0)
+        deck = BatchTemplate.objects.select_related("current").get(name="Playing Card Deck")
+        options = {"seed": 100, "width": 64, "height": 96, "steps": 100}
+        self.runs.append(
+            ordering.start_run(deck, album_name="Deck", user_theme=f"deck {len(self.runs)}", **options)
+        )
+
+    def finished(self) -> int:
+        from gallery.models import Image
+
+        return Image.objects.count()
+
+    def is_under_way(self) -> bool:
+        from imagineer.jobs.models import JobStatus
+        from templates_app.models import RunItem
+
+        return RunItem.objects.filter(status=JobStatus.RUNNING).exists()
+
+    def judge(self) -> dict:
+        from django.core.files.storage import default_storage
+
+        from gallery import orphans
+        from gallery.models import Album, Image
+        from imagineer.jobs.models import Job, JobStatus
+        from templates_app.models import RunItem
+
+        orphans.sweep(older_than=timedelta(0))
+        findings = orphans.find_orphans(older_than=timedelta(0))
+        items = RunItem.objects.count()
+        drawn = RunItem.objects.filter(status=JobStatus.COMPLETED).values_list("image", flat=True)
+        wrong_size = sum(
+            default_storage.size(image.file.name) != image.file_size
+            for image in Image.objects.only("file", "file_size")
+            if default_storage.exists(image.file.name)
+        )
+        return {
+            "jobs": Job.objects.count(),
+            "jobs_lost": Job.objects.exclude(status=JobStatus.COMPLETED, failed=0).count(),
+            "items": items,
+            "items_lost": items - len(set(drawn)),
+            "items_doubled": Image.objects.count() - len(set(drawn)),
+            "albums_doubled": Album.objects.count() - len(self.runs),
+            "files_without_row": len(findings.without_row),
+            "rows_without_file": len(findings.without_file) + wrong_size,
+        }
