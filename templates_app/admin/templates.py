@@ -1,30 +1,146 @@
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count
-from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.http import Http404
+from django.shortcuts import redirect
+from django.urls import path, reverse
+from django.utils.html import format_html
+from django.views.decorators.http import require_POST
 
+from templates_app import authoring
+from templates_app.admin.template_form import TemplateForm
 from templates_app.models import BatchTemplate
+
+PROMPT = ["base_prompt", "prompt_template", "style_suffix", "negative_prompt", "example_theme"]
+
+
+class ShelfFilter(admin.SimpleListFilter):
+    """The list begins with the templates in use."""
+
+    title = "shelf"
+    parameter_name = "shelf"
+
+    def lookups(self, request, model_admin):
+        return [("archived", "Archived"), ("all", "All")]
+
+    def choices(self, changelist):
+        query = changelist.get_query_string(remove=[self.parameter_name])
+        yield {"selected": self.value() is None, "query_string": query, "display": "In use"}
+        yield from list(super().choices(changelist))[1:]
+
+    def queryset(self, request, queryset):
+        if self.value() == "all":
+            return queryset
+        return queryset.filter(is_archived=self.value() == "archived")
 
 
 @admin.register(BatchTemplate)
 class BatchTemplateAdmin(admin.ModelAdmin):
-    """Templates are read here, with their rows; runs of them are started from "Add generation run"."""
+    """Templates are written here; every change of what they draw is a new version, and runs keep theirs."""
 
-    list_display = ["name", "row_count", "size", "version_number", "run_count", "is_archived", "updated_at"]
-    list_filter = ["is_archived"]
-    list_select_related = ["current"]
+    form = TemplateForm
+    list_display = ["name", "row_count", "size", "version_number", "run_count", "updated_at", "draw"]
+    list_filter = [ShelfFilter]
     search_fields = ["name", "description"]
-    readonly_fields = ["version_number", "size", "prompts", "rows", "start"]
-    fields = ["start", "name", "description", "is_archived", "version_number", "size", "prompts", "rows"]
+    actions = ["archive", "bring_back"]
 
     def get_queryset(self, request):
-        return super().get_queryset(request).annotate(run_count=Count("versions__runs", distinct=True))
+        queryset = super().get_queryset(request).annotate(run_count=Count("versions__runs", distinct=True))
+        return queryset.with_current()
 
-    def has_add_permission(self, request):
-        return False
+    def get_fieldsets(self, request, obj=None):
+        rows = ["csv_file", "rows", "based_on"]
+        return [
+            (None, {"fields": ["name", "description", *(["is_archived"] if obj else [])]}),
+            ("Prompt", {"fields": PROMPT}),
+            ("Rows", {"fields": rows}),
+            ("Pictures", {"fields": [("width", "height"), "lora_config", "rating"]}),
+        ]
 
-    def has_delete_permission(self, request, obj=None):
-        return False
+    def get_form(self, request, obj=None, change=False, **kwargs):
+        form = super().get_form(request, obj, change=change, **kwargs)
+        form.created_by = request.user  # a class made for this request alone
+        return form
+
+    def get_actions(self, request):
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)  # each is looked at alone, for its runs
+        return actions
+
+    def get_urls(self):
+        def post(pattern, view, name):
+            wrapped = self.admin_site.admin_view(require_POST(view))
+            return path(f"<int:pk>/{pattern}/", wrapped, name=f"templates_app_batchtemplate_{name}")
+
+        return [
+            post("duplicate", self.duplicate_view, "duplicate"),
+            post("archive", self.archive_view, "archive"),
+            *super().get_urls(),
+        ]
+
+    # ---- Writing
+
+    def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except authoring.TemplateConflict as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return redirect(request.path)
+
+    def save_model(self, request, obj, form, change):
+        obj.pk = form.save_template().pk
+        obj.refresh_from_db()
+
+    def get_deleted_objects(self, objs, request):
+        """Its versions go with it, and its own runs, if it has any, keep it."""
+        protected = [template for template in objs if authoring.count_runs(template)]
+        versions = sum(template.versions.count() for template in objs)
+        missing = set() if self.has_delete_permission(request) else {self.opts.verbose_name}
+        return [str(template) for template in objs], {"versions": versions}, missing, protected
+
+    def delete_model(self, request, obj):
+        authoring.delete_template(obj)
+
+    def duplicate_view(self, request, pk):
+        template = self.find(request, pk)
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        copy = authoring.duplicate_template(template, created_by=request.user)
+        self.message_user(request, f"This is the copy, {copy}.", messages.SUCCESS)
+        return redirect("admin:templates_app_batchtemplate_change", copy.pk)
+
+    def archive_view(self, request, pk):
+        template = self.find(request, pk)
+        authoring.set_archived(template, is_archived=not template.is_archived)
+        state = "archived; its runs and albums stay" if template.is_archived else "in use again"
+        self.message_user(request, f"{template} is {state}.", messages.SUCCESS)
+        return redirect("admin:templates_app_batchtemplate_change", template.pk)
+
+    @admin.action(description="Archive", permissions=["change"])
+    def archive(self, request, queryset):
+        self._shelve(request, queryset, is_archived=True)
+
+    @admin.action(description="Bring back into use", permissions=["change"])
+    def bring_back(self, request, queryset):
+        self._shelve(request, queryset, is_archived=False)
+
+    def _shelve(self, request, queryset, *, is_archived):
+        templates = list(queryset.exclude(is_archived=is_archived))
+        for template in templates:
+            authoring.set_archived(template, is_archived=is_archived)
+        state = "archived" if is_archived else "in use again"
+        self.message_user(request, f"{len(templates)} of them are {state} now.", messages.SUCCESS)
+
+    def find(self, request, pk):
+        """The template that one of the pages beside the form is about, for somebody who may change it."""
+        template = self.get_object(request, str(pk))
+        if not self.has_change_permission(request, template):
+            raise PermissionDenied
+        if template is None:
+            raise Http404
+        return template
+
+    # ---- The list
 
     @admin.display(description="rows", ordering="current__row_count")
     def row_count(self, template):
@@ -42,26 +158,9 @@ class BatchTemplateAdmin(admin.ModelAdmin):
     def run_count(self, template):
         return template.run_count
 
-    @admin.display(description="prompt")
-    def prompts(self, template):
-        version = template.current
-        return format_html(
-            "{}<br><b>Art style:</b> the run's theme, such as {}<br>{}<br>{}<br><b>Negative prompt:</b> {}",
-            version.base_prompt,
-            version.example_theme or "watercolour",
-            version.prompt_template,
-            version.style_suffix,
-            version.negative_prompt or "none",
-        )
-
-    @admin.display(description="rows")
-    def rows(self, template):
-        rows = ((", ".join(filter(None, row.values())),) for row in template.current.rows)
-        return format_html("<ol>{}</ol>", format_html_join("", "<li>{}</li>", rows))
-
-    @admin.display(description="draw")
-    def start(self, template):
+    @admin.display(description="")
+    def draw(self, template):
+        if template.is_archived:
+            return ""
         address = reverse("admin:templates_app_batchgenerationrun_add")
-        return format_html(
-            '<a class="button" href="{}?template={}">Draw this set …</a>', address, template.pk
-        )
+        return format_html('<a href="{}?template={}">Draw this set …</a>', address, template.pk)
