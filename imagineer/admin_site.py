@@ -1,4 +1,9 @@
+from django.conf import settings
 from django.contrib.admin import AdminSite
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.urls import reverse
 
 from gallery.models import Album, Image, Rating
 from imagineer.jobs.health import describe_health
@@ -21,6 +26,13 @@ class ImagineerAdminSite(AdminSite):
         rank = {label: place for place, label in enumerate(self.SECTIONS)}
         sections = super().get_app_list(request, app_label)
         return sorted(sections, key=lambda section: rank.get(section["app_label"], len(rank)))
+
+    def login(self, request, extra_context=None):
+        """The site's own sign-in page, with its limits, instead of a second form."""
+        if request.user.is_authenticated and not self.has_permission(request):
+            raise PermissionDenied
+        goal = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index", current_app=self.name)
+        return redirect_to_login(goal, settings.LOGIN_URL)
 
     def index(self, request, extra_context=None):
         dashboard = {

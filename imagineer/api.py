@@ -15,6 +15,9 @@ from rest_framework.pagination import BasePagination
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
+from rest_framework.throttling import ScopedRateThrottle
+
+from imagineer.client import client_network
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +39,13 @@ class IsAdminOrReadOnly(IsAdmin):
 
     def has_permission(self, request, view):
         return request.method in permissions.SAFE_METHODS or super().has_permission(request, view)
+
+
+class NetworkThrottle(ScopedRateThrottle):
+    """A limit of an address; whoever is not signed in is known by their network, which no header forges."""
+
+    def get_ident(self, request):
+        return client_network(request)
 
 
 class Conflict(exceptions.APIException):

@@ -8,6 +8,7 @@ SENTENCES = {
     400: ("That request was wrong", "The server could not read the request."),
     403: ("Not allowed", "You may not open this page."),
     404: ("Not found", "There is nothing at this address, or it is not public."),
+    429: ("Too many tries", "Wait a minute, then try again."),
     500: ("Something broke", "The error has been logged; try again, and tell an admin if it stays."),
 }
 
@@ -36,6 +37,12 @@ def csrf_failure(request, reason=""):
 @csrf_exempt  # what is not there is not there for a POST either
 def not_found(request, exception=None):
     return _answer(request, 404)
+
+
+def too_many_requests(request):
+    response = _answer(request, 429)
+    response.headers["Retry-After"] = "60"  # seconds; the limits are counted by the minute
+    return response
 
 
 def server_error(request):

@@ -11,8 +11,10 @@ ADMIN = "admin"  # the whole subtree under it too
 
 POLICY = {
     "admin": ADMIN,
-    "login": PUBLIC,
-    "logout": PUBLIC,
+    "account_login": PUBLIC,
+    "account_logout": PUBLIC,
+    "google_login": PUBLIC,
+    "google_callback": PUBLIC,
     "home": GATED,
     "albums": GATED,
     "album": GATED,
@@ -62,8 +64,9 @@ POLICY = {
 
 # The methods of each address that is not only read (GET, and HEAD with it). Every other method is answered by 405.
 METHODS = {
-    "login": "GET POST PUT",  # Django's own, which takes a PUT for a POST
-    "logout": "POST",
+    "account_login": "GET POST",
+    "account_logout": "GET POST",
+    "google_login": "POST",
     "demo-sign-in": "GET POST",
     "age-confirmation": "GET POST",
     "content-filter": "POST",
@@ -80,4 +83,11 @@ METHODS = {
     "api:run-retry": "POST",
 }
 # Addresses that anybody may write to; all others want an admin's token, or session with a CSRF token.
-WRITABLE_BY_ALL = {"login", "logout", "demo-sign-in", "age-confirmation", "content-filter"}
+WRITABLE_BY_ALL = {
+    "account_login",
+    "account_logout",
+    "google_login",
+    "demo-sign-in",
+    "age-confirmation",
+    "content-filter",
+}

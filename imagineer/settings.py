@@ -47,7 +47,10 @@ TRUSTED_SAFE_SOURCES = env.words("IMAGINEER_TRUSTED_SAFE_SOURCES", ("starter",))
 
 INSTALLED_APPS = [
     "imagineer.apps.ImagineerConfig",
-    "imagineer.accounts",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "imagineer.accounts",  # after allauth, whose admin pages it takes away
     "imagineer.jobs",
     "gallery",
     "templates_app",
@@ -76,6 +79,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -144,7 +148,11 @@ CACHES = {
     "default": (
         {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
         if REDIS_URL
-        else {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}
+        else {
+            "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+            "LOCATION": "cache",
+            "OPTIONS": {"MAX_ENTRIES": 20_000},  # at 300, Django's own, strangers could flush the limits
+        }
     ),
     "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
 }
@@ -184,6 +192,21 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "imagineer.accounts.authentication.GoogleBackend",
+]
+GOOGLE_CLIENT_ID = env.text("GOOGLE_CLIENT_ID")
+GOOGLE_CLIENT_SECRET = env.text("GOOGLE_CLIENT_SECRET")
+HAS_GOOGLE = bool(GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET)
+ACCOUNT_ADAPTER = "imagineer.accounts.adapters.AccountAdapter"
+SOCIALACCOUNT_ADAPTER = "imagineer.accounts.adapters.SocialAccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]  # for allauth's checks; nobody signs up
+ACCOUNT_EMAIL_VERIFICATION = "none"  # we send no mails; Google says whether an address is verified
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/5m/key"}  # kept in the shared cache
 CSRF_FAILURE_VIEW = "imagineer.errors.csrf_failure"
 LOGIN_URL = "/auth/login"
 LOGIN_REDIRECT_URL = "/"
@@ -210,7 +233,8 @@ CONTENT_SECURITY_POLICY = {
         "img-src": ["'self'", "data:"],
         "font-src": ["'self'"],
         "connect-src": ["'self'"],
-        "form-action": ["'self'"],
+        # browsers hold the redirects of a form's answer to it, and Google's sign-in begins with a form
+        "form-action": ["'self'", *(["https://accounts.google.com"] if HAS_GOOGLE else [])],
         "base-uri": ["'none'"],
         "frame-ancestors": ["'none'"],
     }

@@ -1,13 +1,12 @@
 from django.contrib import admin
-from django.contrib.auth import views as auth_views
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 import gallery.urls as gallery
+import imagineer.accounts.urls as accounts
 import templates_app.urls as templates_app
 from imagineer import errors
 from imagineer.accounts.api import WhoAmI
-from imagineer.accounts.views import demo_sign_in
 from imagineer.health import Health
 
 api_patterns = [
@@ -22,9 +21,7 @@ api_patterns = [
 
 urlpatterns = [
     path("admin/", admin.site.urls),
-    path("auth/login", auth_views.LoginView.as_view(template_name="auth/login.html"), name="login"),
-    path("auth/logout", auth_views.LogoutView.as_view(), name="logout"),
-    path("auth/demo/<str:uid>/<str:token>", demo_sign_in, name="demo-sign-in"),
+    *accounts.page_patterns,
     path("api", errors.not_found, name="api-root"),
     path("api/", include((api_patterns, "api"))),
     *gallery.page_patterns,
@@ -35,3 +32,4 @@ handler400 = errors.bad_request
 handler403 = errors.permission_denied
 handler404 = errors.not_found
 handler500 = errors.server_error
+handler429 = errors.too_many_requests  # not Django's; django-allauth looks for it

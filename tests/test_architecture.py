@@ -14,7 +14,7 @@ PACKAGES = ("imagineer", "gallery", "templates_app", "scraping", "labeling", "tr
 LAYERS = [
     ("siblings", ("templates_app", "scraping", "labeling", "training")),
     ("library", ("gallery",)),
-    ("cellar", ("imagineer.accounts", "imagineer.jobs", "imagineer.api")),
+    ("cellar", ("imagineer.accounts", "imagineer.jobs", "imagineer.api", "imagineer.client")),
     (
         "leaves",
         ("imagineer.engine", "imagineer.net", "imagineer.env", "imagineer.logs", "imagineer.starter_model"),

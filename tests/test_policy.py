@@ -167,7 +167,7 @@ def test_each_address_answers_each_method_as_declared(who, stranger, ada):
                 expected = {405}  # a program that only looks must not use it up
             if status not in expected:
                 wrong.append(f"{who} {method} {address} ({name}): {status} instead of {sorted(expected)}")
-            if name in ("login", "logout") and who != "anonymous":
+            if name in ("account_login", "account_logout") and who != "anonymous":
                 client.force_login({"stranger": stranger, "admin": ada}[who])
     assert not wrong, "\n".join(["See POLICY and METHODS in imagineer/policy.py.", *wrong])
 

@@ -1,3 +1,5 @@
+from allauth.account.models import EmailAddress
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
@@ -43,6 +45,27 @@ class UserAdmin(UserAdmin):
 
 admin.site.unregister(Group) if admin.site.is_registered(Group) else None
 admin.site.register(Group, GroupAdmin)
+
+
+# Tables of django-allauth that nothing here writes or reads
+for unused in (EmailAddress, SocialApp, SocialToken, SocialAccount):
+    admin.site.unregister(unused)
+
+
+@admin.register(SocialAccount)
+class GoogleAccountAdmin(admin.ModelAdmin):
+    """Which account belongs to which Google identity. Deleting one lets the address be bound anew."""
+
+    list_display = ["user", "provider", "uid", "date_joined", "last_login"]
+    list_select_related = ["user"]
+    search_fields = ["user__email", "uid"]
+    fields = readonly_fields = ["user", "provider", "uid", "date_joined", "last_login"]
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
 
 
 @admin.register(ApiToken)

@@ -7,6 +7,7 @@ class AccountsConfig(AppConfig):
     verbose_name = "People"
 
     def ready(self):
+        from imagineer.accounts import journal  # noqa: F401  registers its receivers
         from imagineer.accounts.services import fill_curators_group
 
         post_migrate.connect(fill_curators_group)

@@ -6,11 +6,10 @@ from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import Throttled, ValidationError
 from rest_framework.response import Response
-from rest_framework.throttling import ScopedRateThrottle
 
 from gallery.models import Image
 from gallery.visibility import Viewer
-from imagineer.api import Conflict, IsAdmin, IsAdminOrReadOnly
+from imagineer.api import Conflict, IsAdmin, IsAdminOrReadOnly, NetworkThrottle
 from templates_app import authoring, ordering
 from templates_app.api.context import viewer_context
 from templates_app.filters import TemplateFilter
@@ -23,7 +22,7 @@ from templates_app.serializers.templates import (
 )
 
 
-class GenerateThrottle(ScopedRateThrottle):
+class GenerateThrottle(NetworkThrottle):
     """Ten orders a minute for whoever is not an admin."""
 
     def allow_request(self, request, view):

@@ -240,10 +240,10 @@ def test_signing_in_leads_back_to_where_one_was(visitor, ada):
     ada.save()
     page = text(visitor.get("/auth/login?next=/albums"))
     assert 'name="next" value="/albums"' in page
-    wrong = visitor.post("/auth/login", {"username": ada.email, "password": "x", "next": "/albums"})
+    wrong = visitor.post("/auth/login", {"login": ada.email, "password": "x", "next": "/albums"})
     assert 'role="alert"' in text(wrong)
     right = visitor.post(
-        "/auth/login", {"username": ada.email, "password": "a long passphrase", "next": "/albums"}
+        "/auth/login", {"login": ada.email, "password": "a long passphrase", "next": "/albums"}
     )
     assert right.url == "/albums"
 

@@ -81,7 +81,7 @@ def test_making_an_admin_twice_is_making_one():
 
 def test_signing_in_with_a_password_and_out_again(client, stranger):
     page = client.post(
-        "/auth/login", {"username": "stranger@example.org", "password": "a stranger's passphrase"}
+        "/auth/login", {"login": "stranger@example.org", "password": "a stranger's passphrase"}
     )
     assert page.status_code == 302
     assert client.get("/api/auth/me").json()["user"]["is_admin"] is False
@@ -93,7 +93,7 @@ def test_signing_in_with_a_password_and_out_again(client, stranger):
 def test_the_sign_in_page_leads_to_no_foreign_place(client, stranger):
     page = client.post(
         "/auth/login?next=https://evil.example.org/",
-        {"username": "stranger@example.org", "password": "a stranger's passphrase"},
+        {"login": "stranger@example.org", "password": "a stranger's passphrase"},
     )
     assert page["Location"] == "/"
 
