@@ -1,5 +1,5 @@
 from django.db import models
-from django.db.models import Count, F, IntegerField, OuterRef, Q, Subquery, Value
+from django.db.models import Count, Exists, F, IntegerField, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce
 
 
@@ -48,25 +48,36 @@ class AlbumQuerySet(models.QuerySet):
         return self if viewer.is_admin else self.filter(is_public=True)
 
     def for_lists(self, viewer):
-        """With the cover, and ``shown_count``: the pictures in it that are listed for the viewer."""
+        """With the cover, and ``shown_count``: the pictures in it that are listed for the viewer.
+
+        An album of which their filter leaves nothing is not there, its name and its page neither; an empty one is.
+        """
         albums = self.select_related("cover")
         if not viewer.hides:
             return albums.annotate(shown_count=F("image_count"))
         from gallery.models.albums import AlbumImage
 
-        shown = (
-            AlbumImage.objects.filter(
-                ~Q(image__rating__in=viewer.restricted_ratings),
-                album=OuterRef("pk"),
-                image__trashed_at=None,
-                image__retracted_at=None,
-            )
-            .order_by()
-            .values("album")
-            .annotate(number=Count("pk"))
-            .values("number")
+        shown = AlbumImage.objects.filter(
+            ~Q(image__rating__in=viewer.restricted_ratings),
+            album=OuterRef("pk"),
+            image__trashed_at=None,
+            image__retracted_at=None,
+        ).order_by()
+        count = Subquery(
+            shown.values("album").annotate(number=Count("pk")).values("number"), output_field=IntegerField()
         )
-        return albums.annotate(shown_count=Coalesce(Subquery(shown, output_field=IntegerField()), Value(0)))
+        return albums.filter(Q(image_count=0) | Exists(shown)).annotate(shown_count=Coalesce(count, Value(0)))
+
+    def safe_for_all(self):
+        """Public, with pictures, and none of them restricted."""
+        from gallery.models.albums import AlbumImage
+        from gallery.models.images import UNRESTRICTED
+
+        present = AlbumImage.objects.filter(
+            album=OuterRef("pk"), image__trashed_at=None, image__retracted_at=None
+        ).order_by()
+        restricted = present.exclude(image__rating__in=UNRESTRICTED)
+        return self.filter(Exists(present), ~Exists(restricted), is_public=True)
 
 
 class LabelQuerySet(models.QuerySet):

@@ -35,6 +35,10 @@ page_patterns = [
     path("s/<shared_key:key>/images/<int:pk>", views.shared_image, name="shared-image"),
     path("s/<shared_key:key>/images/<int:pk>/file", views.shared_file, name="shared-file"),
     path("s/<shared_key:key>/media/<int:pk>/<slug:spec>.webp", views.shared_media, name="shared-media"),
+    path("robots.txt", views.robots, name="robots"),
+    path("sitemap.xml", views.sitemap, name="sitemap"),
+    path("sitemap-pages.xml", views.sitemap_pages, name="sitemap-pages"),
+    path("sitemap-<slug:kind>-<int:number>.xml", views.sitemap_part, name="sitemap-part"),
     path("age-confirmation", views.age_confirmation, name="age-confirmation"),
     path("content-filter", views.content_filter, name="content-filter"),
 ]

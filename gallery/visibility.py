@@ -16,7 +16,7 @@ from gallery.renditions import BLURRED
 Mode = Literal["hide", "blur", "show"]
 MODES: tuple[Mode, ...] = ("hide", "blur", "show")
 MODE_KEY = "nsfw"  # in the session: what the viewer chose
-AGE_KEY = "is_of_age"  # in the session: the viewer has confirmed it
+AGE_KEY = "is_of_age"  # in the session: who has confirmed it
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Viewer:
         """
         user = getattr(request, "user", None)
         session = getattr(request, "session", {})
-        is_of_age = session.get(AGE_KEY) is True
+        is_of_age = session.get(AGE_KEY) == _who(user)
         if hasattr(request, "query_params"):
             mode = request.query_params.get("nsfw", "blur")
         else:
@@ -55,6 +55,20 @@ class Viewer:
     def restricted_ratings(self) -> tuple[Rating, ...]:
         restricted = (Rating.ADULT, Rating.EXPLICIT)
         return restricted if self.is_admin else (Rating.UNRATED, *restricted)
+
+
+def confirm_age(request) -> None:
+    """Remember for this session that whoever uses it now is of age, and show restricted pictures from now on.
+
+    Signing in keeps a session's choices, so what a visitor has confirmed does not count for the account that signs in
+    on the same machine after them.
+    """
+    request.session[AGE_KEY] = _who(request.user)
+    request.session[MODE_KEY] = "show"
+
+
+def _who(user) -> str:
+    return f"user {user.pk}" if user is not None and user.is_authenticated else "visitor"
 
 
 class Gone(APIException):

@@ -2,6 +2,7 @@
 
 from gallery.views.album_page import album
 from gallery.views.choices import age_confirmation, content_filter
+from gallery.views.crawlers import robots, sitemap, sitemap_pages, sitemap_part
 from gallery.views.lists import albums, home
 from gallery.views.picture_page import image
 from gallery.views.shared_page import shared, shared_download, shared_file, shared_image, shared_media
@@ -13,9 +14,13 @@ __all__ = [
     "content_filter",
     "home",
     "image",
+    "robots",
     "shared",
     "shared_download",
     "shared_file",
     "shared_image",
     "shared_media",
+    "sitemap",
+    "sitemap_pages",
+    "sitemap_part",
 ]

@@ -6,7 +6,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_POST
 
 from gallery.views.answers import page
-from gallery.visibility import AGE_KEY, MODE_KEY, MODES, Viewer
+from gallery.visibility import MODE_KEY, MODES, Viewer, confirm_age
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -19,8 +19,7 @@ def age_confirmation(request):
             Viewer.from_request(request),
             next=safe_next(request, request.GET.get("next")),
         )
-    request.session[AGE_KEY] = True
-    request.session[MODE_KEY] = "show"
+    confirm_age(request)
     return HttpResponseRedirect(safe_next(request, request.POST.get("next")))
 
 
