@@ -273,6 +273,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "JobStatus": "imagineer.jobs.models.JobStatus",
+        "SessionStatus": "templates_app.models.SessionStatus",
+    },
 }
 
 # ---- Logs: one line an event (imagineer.logs)

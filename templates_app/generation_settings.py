@@ -16,7 +16,7 @@ FIELDS = (
     "default_scheduler",
     "default_batch_size",
 )
-LEAST_SIDE = 64  # pixels, as of an order
+LEAST_SIDE, MOST_SIDE = 64, 2048  # pixels, as of an order
 
 
 class SizeLimits(NamedTuple):
@@ -55,14 +55,16 @@ def default_options() -> dict:
 
 
 def size_for(model: DiffusionModel, width: int, height: int) -> tuple[int, int]:
-    """The size in pixels that a preset of this shape means for a model: no more pixels than it was trained at.
+    """The size in pixels that a preset or a picture of this shape means for a model: no more pixels than it was trained at.
 
     A larger picture than that falls apart into doubled subjects (SD 1.5 at 1024 × 1024), so presets are scaled
     down to it, the aspect kept; they are never enlarged.
     """
     multiple = model.limits.get("size_multiple") or 8
     trained = (model.native_width or 0) * (model.native_height or 0)
-    scale = min(1.0, math.sqrt(trained / (width * height))) if trained else 1.0
+    scale = min(1.0, MOST_SIDE / max(width, height))
+    if trained:
+        scale = min(scale, math.sqrt(trained / (width * height)))
     step = multiple * 8 // math.gcd(multiple, 8)
     wanted = [max(LEAST_SIDE, round(side * scale / step) * step) for side in (width, height)]
     of_model = SizeLimits(multiple, model.limits.get("max_side"), model.limits.get("max_pixels"))

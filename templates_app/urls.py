@@ -4,6 +4,7 @@ from rest_framework.routers import SimpleRouter
 from templates_app.api.models import LoraViewSet, ModelViewSet
 from templates_app.api.prompts import PromptTemplateViewSet
 from templates_app.api.runs import RunViewSet
+from templates_app.api.sessions import SessionViewSet
 from templates_app.api.settings import SettingsView
 from templates_app.api.single import GenerateView
 from templates_app.api.templates import TemplateViewSet
@@ -18,6 +19,7 @@ router = SimpleRouter(trailing_slash=False)
 router.register("batch-templates", TemplateViewSet, "template")
 router.register("runs", RunViewSet, "run")
 router.register("prompt-templates", PromptTemplateViewSet, "prompt-template")
+router.register("sessions", SessionViewSet, "session")
 router.register("models", ModelViewSet, "model")
 router.register("loras", LoraViewSet, "lora")
 api_patterns = [

@@ -11,6 +11,7 @@ from gallery.renditions import open_rendition
 from gallery.services import add_images, create_album, retract_image, trash_image
 from imagineer import errors
 from imagineer.policy import ADMIN, GATED, METHODS, POLICY, PUBLIC, SHARED, SIGNED_IN, WRITABLE_BY_ALL
+from templates_app.sessions import start_session
 from tests.factories import make_template, start_run
 
 
@@ -70,6 +71,7 @@ def hidden_things(db, request):
         "images": images,
         "album": hidden,
         "run": run,
+        "session": start_session(SECRET, name=SECRET, negative_prompt=SECRET),
         "model": model,
         "lora": lora,
         "templates": templates,
@@ -94,6 +96,8 @@ def parameters_of(name, entry, things):
         return [({"pk": things["run"].pk}, "counts")]  # which are public; its words are not
     if name in ("api:model-detail", "api:lora-detail"):
         return [({"pk": things[name.removeprefix("api:").removesuffix("-detail")].pk}, "private")]
+    if name in ("api:session-detail", "api:session-steps"):
+        return [({"pk": things["session"].pk}, "counts")]
     if name == "api:template-runs":
         of_run = ({"pk": things["run"].template_version.template_id}, "counts")
         return [of_run, *(({"pk": template.pk}, "private") for template in things["templates"])]

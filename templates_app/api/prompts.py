@@ -74,7 +74,9 @@ class PromptTemplateViewSet(viewsets.ModelViewSet):
         """Change the keys that are given."""
         return Response(self._save(request, self.get_object()))
 
-    @extend_schema(responses={200: inline_serializer("Deleted", {"success": serializers.BooleanField()})})
+    @extend_schema(
+        responses={200: inline_serializer("PromptTemplateDeleted", {"success": serializers.BooleanField()})}
+    )
     def destroy(self, request, pk=None):
         """Delete it; prompts that it was put into stay as they are."""
         self.get_object().delete()

@@ -5,6 +5,12 @@ What deleting a row does to each row that names it stands in docs/ARCHITECTURE.m
 
 from templates_app.models.prompt_template import PromptTemplate
 from templates_app.models.run import BatchGenerationRun, RunItem
+from templates_app.models.session import (
+    EntryType,
+    GenerationSession,
+    GenerationStep,
+    SessionStatus,
+)
 from templates_app.models.settings import GenerationSettings
 from templates_app.models.template import BatchTemplate, BatchTemplateVersion
 
@@ -12,7 +18,11 @@ __all__ = [
     "BatchGenerationRun",
     "BatchTemplate",
     "BatchTemplateVersion",
+    "EntryType",
+    "GenerationSession",
     "GenerationSettings",
+    "GenerationStep",
     "PromptTemplate",
     "RunItem",
+    "SessionStatus",
 ]
