@@ -9,8 +9,8 @@ from rest_framework.response import Response
 from gallery import media
 from gallery.archives import SIZES, send_archive
 from gallery.models import Album, Image, Label, LabelType, Rating, SourceType
-from gallery.origins import describe_all
-from gallery.paging import AlbumOrderPagination
+from gallery.origins import describe_all, provider_of
+from gallery.paging import AlbumOrderPagination, RunOrderPagination
 from gallery.renditions import GRID
 from gallery.serializers import (
     AlbumDetailSerializer,
@@ -48,7 +48,7 @@ class ImageFilter(filters.FilterSet):
     source_type = filters.ChoiceFilter(choices=SourceType.choices)
     rating = filters.ChoiceFilter(choices=Rating.choices)
     album = IdFilter(method="of_album", label="Pictures of this album, in its order.")
-    run = IdFilter(method="of_run", label="Pictures of this run.")
+    run = IdFilter(method="of_run", label="Pictures of this run and its re-rolls, in row order.")
     model = filters.CharFilter(method="of_model", label="Name of the model that drew them.")
     tag = filters.CharFilter(method="with_tag", label="Pictures with exactly this tag.")
 
@@ -61,7 +61,8 @@ class ImageFilter(filters.FilterSet):
         return images if Album.objects.visible_to(self.viewer).filter(pk=value).exists() else images.none()
 
     def of_run(self, images, name, value):
-        return images.filter(source_type=SourceType.BATCH_GENERATION, source_id=value)
+        images = images.filter(source_type=SourceType.BATCH_GENERATION)
+        return provider_of(SourceType.BATCH_GENERATION).pictures(images, value)
 
     def of_model(self, images, name, value):
         return images.described_for(self.viewer).filter(model__name=value)
@@ -73,7 +74,7 @@ class ImageFilter(filters.FilterSet):
 
 @extend_schema(parameters=[NSFW])
 class ImageList(GatedView):
-    """Pictures, newest first; those of an album in its order."""
+    """Pictures, newest first; those of an album or a run in its order."""
 
     serializer_class = ImageSerializer
     filter_backends = [filters.DjangoFilterBackend]
@@ -90,6 +91,8 @@ class ImageList(GatedView):
         images = self.filter_queryset(self.get_queryset())
         if "position" in images.query.annotations:
             self.pagination_class = AlbumOrderPagination
+        elif "slot" in images.query.annotations:
+            self.pagination_class = RunOrderPagination
         return self.get_paginated_response(
             self.get_serializer(self.paginate_queryset(images), many=True).data
         )

@@ -22,6 +22,9 @@ class Provider(Protocol):
     def steps(self, image) -> list[dict]:
         """Its part of the picture's provenance, the latest first."""
 
+    def pictures(self, images, source_id: int):
+        """Of these pictures those of one run or job, with the order to list them in as ``slot``."""
+
     def dependents(self, image) -> list[Origin]:
         """What was made from the picture."""
 

@@ -11,6 +11,7 @@ from imagineer.api import COUNT_LIMIT, DEFAULT_PER_PAGE, MAX_PER_PAGE, KeysetPag
 
 NEWEST_FIRST = ("-pk",)
 ALBUM_ORDER = ("position", "place_id")  # annotations of ImageQuerySet.in_album_order()
+RUN_ORDER = ("slot", "pk")  # annotation of gallery.origins.Provider.pictures()
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def _beyond(keys, cursor: str, *, backwards: bool = False) -> Q:
 class AlbumOrderPagination(KeysetPagination):
     """The list of an album's pictures, in its order."""
 
+    keys = ALBUM_ORDER
+
     def paginate_queryset(self, queryset, request, view=None):
         self.request, self.plural = request, view.plural
         total = queryset.order_by().values("pk")[: COUNT_LIMIT + 1].count()
@@ -80,20 +83,26 @@ class AlbumOrderPagination(KeysetPagination):
             )
         try:
             if start:
-                rows = list(queryset.order_by(*ALBUM_ORDER)[start : start + self.per_page + 1])
+                rows = list(queryset.order_by(*self.keys)[start : start + self.per_page + 1])
                 has_next, rows = len(rows) > self.per_page, rows[: self.per_page]
                 self.cut = Page(
                     rows,
-                    previous=_cursor(ALBUM_ORDER, rows[0]) if rows else None,
-                    next=_cursor(ALBUM_ORDER, rows[-1]) if has_next else None,
+                    previous=_cursor(self.keys, rows[0]) if rows else None,
+                    next=_cursor(self.keys, rows[-1]) if has_next else None,
                 )
             else:
-                self.cut = cut_page(queryset, ALBUM_ORDER, size=self.per_page, after=after, before=before)
+                self.cut = cut_page(queryset, self.keys, size=self.per_page, after=after, before=before)
         except ValueError as error:
             raise exceptions.ValidationError({"after": [str(error)]}) from error
         self.has_next, self.has_prev = bool(self.cut.next), bool(self.cut.previous)
         self.last_key, self.first_key = self.cut.next, self.cut.previous
         return self.cut.rows
+
+
+class RunOrderPagination(AlbumOrderPagination):
+    """The list of a run's pictures, in the order of its slots."""
+
+    keys = RUN_ORDER
 
 
 def page_links(request, page: Page) -> dict[str, str | None]:

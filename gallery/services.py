@@ -107,6 +107,31 @@ def remove_images(album: Album, images: Iterable[Image]) -> int:
 
 
 @transaction.atomic
+def replace_image(album: Album, old: Image | None, new: Image, *, position: int) -> Album:
+    """Give a picture's place in the album to another one; the cover follows, every other place stays.
+
+    :param old: leaves the album. Without it, or if it is not in the album, the new one comes to ``position``.
+    :raises ValueError: the new one is in the album already, or gone.
+    """
+    album = lock_album(album)
+    pictures = [image.pk for image in (old, new) if image]
+    lock_all(Image.objects.filter(pk__in=pictures))
+    places = AlbumImage.objects.filter(album=album)
+    if places.filter(image=new).exists():
+        raise ValueError("This picture stands in the album already.")
+    if not Image.objects.present().filter(pk=new.pk).exists():
+        raise ValueError("This picture is in the trash or withdrawn.")
+    if not places.filter(image=old).update(image=new):
+        AlbumImage.objects.create(album=album, image=new, position=position)
+    if old and album.cover_id == old.pk:
+        Album.objects.filter(pk=album.pk).update(cover=new)
+    settle_images(pictures)
+    settle_albums(Album.objects.filter(pk=album.pk))
+    album.refresh_from_db()
+    return album
+
+
+@transaction.atomic
 def set_album_public(album: Album, *, is_public: bool) -> Album:
     """Publish the album with its pictures, or take it back; pictures in another public album stay public."""
     album = lock_album(album)

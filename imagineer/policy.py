@@ -56,6 +56,10 @@ POLICY = {
     "api:run-items": GATED,
     "api:run-cancel": ADMIN,
     "api:run-retry": ADMIN,
+    "api:run-candidates": GATED,
+    "api:run-reroll": ADMIN,
+    "api:run-promote": ADMIN,
+    "api:run-discard": ADMIN,
     "api:prompt-template-list": PUBLIC,
     "api:prompt-template-detail": PUBLIC,
     "api:model-list": GATED,
@@ -106,6 +110,9 @@ METHODS = {
     "api:session-abandon": "POST",
     "api:run-cancel": "POST",
     "api:run-retry": "POST",
+    "api:run-reroll": "POST",
+    "api:run-promote": "POST",
+    "api:run-discard": "POST",
 }
 # Addresses that anybody may write to; all others want an admin's token, or session with a CSRF token.
 WRITABLE_BY_ALL = {

@@ -98,7 +98,7 @@ def plan_run(
         raise ValidationError(
             {"user_theme": ["Write a theme, such as 'watercolour': it stands in every prompt."]}
         )
-    run = _new_run(
+    run = draft_run(
         album_name=album_name, user_theme=user_theme, model=model, template_version=version, **options
     )
     run.rating = run.rating or version.rating
@@ -157,7 +157,7 @@ def plan_single(prompt: str, *, album_name: str = "", model: str = "", **options
     except PromptError as error:
         raise ValidationError({"prompt": [str(error)]}) from error
     name = " ".join(prompt.split())[:80]
-    run = _new_run(album_name=album_name.strip() or name, user_theme="", model=model, **options)
+    run = draft_run(album_name=album_name.strip() or name, user_theme="", model=model, **options)
     drawn_with = _drawn_with(run)
     try:
         negative_prompt = render_negative_prompt(run.negative_prompt, "")
@@ -214,7 +214,8 @@ def forgive_items(job: Job) -> None:
     )
 
 
-def _new_run(*, album_name, user_theme, model, template_version=None, **options) -> BatchGenerationRun:
+def draft_run(*, album_name, user_theme, model, template_version=None, **options) -> BatchGenerationRun:
+    """The row of a run, checked and not written. :raises ValidationError: names each wrong field."""
     options |= _reference(
         options.pop("reference_image_id", None) or options.pop("reference_image", None),
         options.pop("strength", None),

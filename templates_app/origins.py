@@ -1,7 +1,11 @@
 """What the library asks about pictures and albums that were drawn here (gallery.origins)."""
 
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
+
 from gallery.models import SourceType
 from gallery.origins import Origin, register_origin
+from templates_app.limits import MAX_VARIANTS
 from templates_app.models import BatchGenerationRun
 
 
@@ -25,6 +29,13 @@ class GenerationOrigin:
                 else []
             ),
         ]
+
+    def pictures(self, images, source_id: int):
+        """The run's and those of its re-rolls in row order, whatever was saved first."""
+        rerolls = BatchGenerationRun.objects.filter(parent=source_id).values("pk")
+        slot = F("run_item__position") * (MAX_VARIANTS + 1) + F("run_item__variant")
+        images = images.filter(Q(source_id=source_id) | Q(source_id__in=rerolls))
+        return images.annotate(slot=Coalesce(slot, 0))
 
     def dependents(self, image) -> list[Origin]:
         return []

@@ -92,6 +92,8 @@ def parameters_of(name, entry, things):
         ]
     if name in ("album", "api:album", "api:album-download"):
         return [({"pk": things["album"].pk}, "private")]
+    if name == "api:run-candidates":
+        return [({"pk": things["run"].pk, "position": 1}, "counts")]
     if name.startswith(("run", "api:run")):
         return [({"pk": things["run"].pk}, "counts")]  # which are public; its words are not
     if name in ("api:model-detail", "api:lora-detail"):

@@ -3,20 +3,20 @@ from rest_framework import status, viewsets
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from gallery.models import Image
 from gallery.visibility import Viewer
 from imagineer.api import Conflict, InOrderPagination, IsAdminOrReadOnly
 from imagineer.jobs import runner
 from imagineer.jobs.models import JobStatus
 from templates_app import ordering
 from templates_app.api.context import viewer_context
+from templates_app.api.slots import SlotActions, visible_context
 from templates_app.filters import RunFilter
 from templates_app.models import BatchGenerationRun
 from templates_app.serializers.runs import RunItemSerializer, RunSerializer
 
 
-class RunViewSet(viewsets.ReadOnlyModelViewSet):
-    """Generation runs and their ledger."""
+class RunViewSet(SlotActions, viewsets.ReadOnlyModelViewSet):
+    """Generation runs and their ledger. Re-rolls and steps of sessions stand in no list, and answer by their id."""
 
     queryset = BatchGenerationRun.objects.for_lists()
     serializer_class = RunSerializer
@@ -24,6 +24,10 @@ class RunViewSet(viewsets.ReadOnlyModelViewSet):
     filterset_class = RunFilter
     plural = "runs"
     lookup_value_regex = "[0-9]{1,18}"
+
+    def get_queryset(self):
+        runs = super().get_queryset()
+        return runs.listed() if self.action == "list" else runs
 
     def get_serializer_context(self):
         return super().get_serializer_context() | viewer_context(self.request)
@@ -36,14 +40,8 @@ class RunViewSet(viewsets.ReadOnlyModelViewSet):
         self.plural = "items"
         page = self.paginate_queryset(run.items.all())
         viewer = Viewer.from_request(request)
-        drawn = Image.objects.filter(pk__in=[item.image_id for item in page if item.image_id])
-        context = {
-            "run": run,
-            "viewer": viewer,
-            "tells_texts": run.tells_texts_to(viewer),
-            "visible_images": set(drawn.visible_to(viewer).values_list("pk", flat=True)),
-            "clear_images": set(drawn.visible_to(viewer).described_for(viewer).values_list("pk", flat=True)),
-        }
+        images = [pk for item in page for pk in (item.image_id, item.chosen_image_id)]
+        context = visible_context(run, viewer, images)
         return self.get_paginated_response(RunItemSerializer(page, many=True, context=context).data)
 
     @extend_schema(request=None, responses={200: RunSerializer, 202: RunSerializer})

@@ -89,7 +89,9 @@ class TemplateViewSet(mixins.DestroyModelMixin, viewsets.ReadOnlyModelViewSet):
             raise Conflict(str(error)) from error
         return Response(TemplateDetailSerializer(template).data)
 
-    @extend_schema(responses={200: inline_serializer("Deleted", {"success": serializers.BooleanField()})})
+    @extend_schema(
+        responses={200: inline_serializer("TemplateDeleted", {"success": serializers.BooleanField()})}
+    )
     def destroy(self, request, pk=None):
         """Delete a template that has no runs; 409 when it has some: set `is_archived` then."""
         try:

@@ -121,10 +121,22 @@ class RunItemSerializer(serializers.ModelSerializer):
     name = serializers.CharField(allow_null=True)
     seed = serializers.IntegerField(allow_null=True)
     image_id = serializers.SerializerMethodField()
+    chosen_image_id = serializers.SerializerMethodField()
 
     class Meta:
         model = RunItem
-        fields = ["position", "variant", "name", "status", "tries", "error", "seed", "image_id"]
+        fields = [
+            "position",
+            "variant",
+            "name",
+            "status",
+            "tries",
+            "error",
+            "seed",
+            "image_id",
+            "chosen_image_id",
+            "seconds",
+        ]
 
     def get_status(self, item) -> str:
         """An item that a cancelled or failed run never came to is cancelled; the ledger keeps it for a retry."""
@@ -133,6 +145,11 @@ class RunItemSerializer(serializers.ModelSerializer):
 
     def get_image_id(self, item) -> int | None:
         return item.image_id if item.image_id in self.context["visible_images"] else None
+
+    def get_chosen_image_id(self, item) -> int | None:
+        """The picture of a re-roll that stands in its place."""
+        chosen = item.chosen_image_id
+        return chosen if chosen in self.context["visible_images"] else None
 
     def to_representation(self, item):
         shown = super().to_representation(item)
