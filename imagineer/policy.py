@@ -79,6 +79,8 @@ POLICY = {
     "api:session-complete": ADMIN,
     "api:session-abandon": ADMIN,
     "api:generate": ADMIN,
+    "api:job-list": GATED,
+    "api:job-detail": GATED,
 }
 
 # The methods of each address that is not only read (GET, and HEAD with it). Every other method is answered by 405.
@@ -96,6 +98,7 @@ METHODS = {
     "api:template-generate": "POST",
     "api:settings": "GET PUT",
     "api:generate": "POST",
+    "api:job-detail": "GET DELETE",
     "api:prompt-template-list": "GET POST",
     "api:prompt-template-detail": "GET PUT PATCH DELETE",
     "api:session-list": "GET POST",

@@ -8,12 +8,14 @@ import templates_app.urls as templates_app
 from imagineer import errors
 from imagineer.accounts.api import WhoAmI
 from imagineer.health import Health
+from imagineer.jobs import api as jobs
 
 api_patterns = [
     path("health", Health.as_view(), name="health"),
     path("auth/me", WhoAmI.as_view(), name="auth-me"),
     path("schema", SpectacularJSONAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
+    *jobs.router.urls,
     *gallery.api_patterns,
     *templates_app.api_patterns,
     re_path(r"", errors.not_found),

@@ -94,7 +94,7 @@ def parameters_of(name, entry, things):
         return [({"pk": things["album"].pk}, "private")]
     if name == "api:run-candidates":
         return [({"pk": things["run"].pk, "position": 1}, "counts")]
-    if name.startswith(("run", "api:run")):
+    if name.startswith(("run", "api:run", "api:job")):
         return [({"pk": things["run"].pk}, "counts")]  # which are public; its words are not
     if name in ("api:model-detail", "api:lora-detail"):
         return [({"pk": things[name.removeprefix("api:").removesuffix("-detail")].pk}, "private")]

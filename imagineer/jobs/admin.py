@@ -11,8 +11,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 from django_q.models import Failure, OrmQ, Schedule, Success
 
+from imagineer.jobs.kinds import page_of
 from imagineer.jobs.models import Job, JobStatus, Worker
-from imagineer.jobs.runner import JobConflict, page_of, request_cancel, retry
+from imagineer.jobs.runner import JobConflict, request_cancel, retry
 
 # Whoever may write a Schedule row runs any function of any module: none of these pages may exist.
 for model in (Failure, OrmQ, Schedule, Success):

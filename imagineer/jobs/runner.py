@@ -5,7 +5,6 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +22,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from imagineer.jobs import doorbell, workers
+from imagineer.jobs.kinds import _kinds
 from imagineer.jobs.models import Job, JobStatus
 from imagineer.jobs.progress import (
     Beat,
@@ -43,44 +43,8 @@ logger = logging.getLogger(__name__)
 URGENT = 10  # from this priority on somebody sits before the screen and waits
 
 
-@dataclass(frozen=True)
-class Kind:
-    name: str
-    queue: str
-    body: Callable[[Job, Progress], None]
-    on_retry: Callable[[Job], None] | None = None
-    page: str = ""
-
-
-_kinds: dict[str, Kind] = {}
-
-
 class JobConflict(Exception):
     """What was asked clashes with the state of the job; the sentence says how."""
-
-
-def job_task(
-    kind: str, *, queue: str = "default", on_retry: Callable[[Job], None] | None = None, page: str = ""
-):
-    """Register the body of a kind of job: ``body(job, progress)``, in the ``tasks`` module of an app.
-
-    A body may be started any number of times for one job and does only what is left to do. It returns when all
-    is done or failed, and raises ``JobFailed`` with a sentence, or ``JobWaits`` to be tried again later.
-    ``page`` is the address of its own page, such as ``/runs/{id}``. ``on_retry(job)`` puts the job's failed items back, in the transaction of the retry.
-    """
-
-    def register(body):
-        if queue not in doorbell.QUEUES:
-            raise ValueError(f"There is no queue {queue!r}; Q_CLUSTER has {', '.join(doorbell.QUEUES)}.")
-        _kinds[kind] = Kind(kind, queue, body, on_retry, page)
-        return body
-
-    return register
-
-
-def page_of(job: Job) -> str:
-    """The address of what the job works on, or "" if its kind has no page."""
-    return _kinds[job.kind].page.format(id=job.pk) if job.kind in _kinds else ""
 
 
 # ---- What people ask for

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from django.db import transaction
 
+from imagineer.jobs.kinds import job_task
 from imagineer.jobs.models import Job
 from imagineer.jobs.progress import JobFailed, JobWaits
-from imagineer.jobs.runner import job_task, submit
+from imagineer.jobs.runner import submit
 from tests.jobs_app.models import Item, Result
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from imagineer.jobs import runner
+from imagineer.jobs import kinds, runner
 from imagineer.jobs.models import Job, JobStatus
 from imagineer.jobs.progress import JobYielded, Progress
 from imagineer.jobs.runner import JobConflict, claim, move_to_front, run_inline, run_jobs, submit
@@ -34,7 +34,7 @@ def meanwhile(monkeypatch):
             monkeypatch.setattr(progress, "commit", commit)
             do_items(job, progress)
 
-        monkeypatch.setitem(runner._kinds, "errand", runner.Kind("errand", "default", body))
+        monkeypatch.setitem(kinds._kinds, "errand", kinds.Kind("errand", "default", body))
 
     return arrange
 

@@ -8,7 +8,7 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from imagineer.jobs import runner
+from imagineer.jobs import kinds, runner
 from imagineer.jobs.models import Job, JobStatus, Worker
 from imagineer.jobs.progress import LeaseLost, drain
 from imagineer.jobs.runner import JobConflict, claim, request_cancel, retry, run_inline, run_jobs, submit
@@ -23,8 +23,8 @@ def body(monkeypatch):
     """``body(function)`` makes it the body of the kind ``errand``."""
 
     def replace(function):
-        kind = runner.Kind("errand", "default", function)
-        monkeypatch.setitem(runner._kinds, "errand", kind)
+        kind = kinds.Kind("errand", "default", function)
+        monkeypatch.setitem(kinds._kinds, "errand", kind)
 
     return replace
 
@@ -293,7 +293,7 @@ def test_a_retry_whose_hook_fails_changes_nothing(monkeypatch):
     def fail(job):
         raise ValueError
 
-    monkeypatch.setitem(runner._kinds, "errand", runner.Kind("errand", "default", lambda *_: None, fail))
+    monkeypatch.setitem(kinds._kinds, "errand", kinds.Kind("errand", "default", lambda *_: None, fail))
     with pytest.raises(ValueError):
         retry(job)
     job.refresh_from_db()
