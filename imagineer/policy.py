@@ -44,6 +44,8 @@ POLICY = {
     "api:shared-links": ADMIN,
     "api:shared-link": ADMIN,
     "demo-sign-in": PUBLIC,
+    "templates": GATED,
+    "template": GATED,
     "run": GATED,
     "run-progress": GATED,
     "api:health": PUBLIC,

@@ -9,8 +9,11 @@ from templates_app.api.settings import SettingsView
 from templates_app.api.single import GenerateView
 from templates_app.api.templates import TemplateViewSet
 from templates_app.views import runs as views
+from templates_app.views.templates import template_list, template_page
 
 page_patterns = [
+    path("templates", template_list, name="templates"),
+    path("templates/<int:pk>", template_page, name="template"),
     path("runs/<int:pk>", views.run_page, name="run"),
     path("runs/<int:pk>/progress", views.run_progress, name="run-progress"),
 ]

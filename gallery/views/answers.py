@@ -14,7 +14,7 @@ PER_PAGE = 60
 
 
 def page(
-    request: HttpRequest, template: str, viewer: Viewer, *, status: int = 200, **context
+    request: HttpRequest, template: str, viewer: Viewer, /, *, status: int = 200, **context
 ) -> HttpResponse:
     response = render(request, template, context | {"viewer": viewer}, status=status)
     response.headers["Cache-Control"] = "private, no-cache"

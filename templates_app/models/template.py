@@ -72,6 +72,9 @@ class BatchTemplate(models.Model):
     def __str__(self):
         return self.name
 
+    def get_absolute_url(self):
+        return f"/templates/{self.pk}"
+
 
 class BatchTemplateVersion(models.Model):
     """A template as it was from one edit to the next. Never changed: runs are explained by it for ever."""
