@@ -12,6 +12,7 @@ from imagineer.api import COUNT_LIMIT, DEFAULT_PER_PAGE, MAX_PER_PAGE, KeysetPag
 NEWEST_FIRST = ("-pk",)
 ALBUM_ORDER = ("position", "place_id")  # annotations of ImageQuerySet.in_album_order()
 RUN_ORDER = ("slot", "pk")  # annotation of gallery.origins.Provider.pictures()
+TEXTS = {"sort_name"}  # keys that are no numbers; such a one comes first
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ def cut_page(
 ):
     """The rows behind one cursor or in front of the other, at most ``size``; the first ones without either.
 
-    :param keys: one or two integer columns that order the rows and tell them apart, all in one direction.
+    :param keys: one or two columns that order the rows and tell them apart, all in one direction.
     :raises ValueError: the cursor is none of ours.
     """
     queryset = queryset.order_by(*keys)
@@ -52,11 +53,16 @@ def _cursor(keys, row) -> str:
 
 
 def _beyond(keys, cursor: str, *, backwards: bool = False) -> Q:
-    if not re.fullmatch(r"\d{1,18}" + r"-\d{1,18}" * (len(keys) - 1), cursor, re.ASCII):
-        raise ValueError(f"{cursor!r} is no cursor of this list.")
-    sign = "lt" if keys[0].startswith("-") != backwards else "gt"
     names = [key.removeprefix("-") for key in keys]
-    values = [int(part) for part in cursor.split("-")]
+    values = cursor.rsplit("-", len(keys) - 1)
+    if len(values) != len(keys) or "\0" in cursor:
+        raise ValueError(f"{cursor!r} is no cursor of this list.")
+    for place, name in enumerate(names):
+        if name not in TEXTS:
+            if not re.fullmatch(r"\d{1,18}", values[place], re.ASCII):
+                raise ValueError(f"{cursor!r} is no cursor of this list.")
+            values[place] = int(values[place])
+    sign = "lt" if keys[0].startswith("-") != backwards else "gt"
     condition = Q(**{f"{names[-1]}__{sign}": values[-1]})
     for name, value in zip(names[-2::-1], values[-2::-1], strict=True):
         # the first part repeats what follows from the second, in a form that an index can seek by

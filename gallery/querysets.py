@@ -1,6 +1,15 @@
 from django.db import models
 from django.db.models import Count, Exists, F, IntegerField, OuterRef, Q, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Lower
+
+LOOKED_AT_FOR_LABELS = 20  # pictures of an album
+MAX_WORDS = 8  # of a search; those after them are ignored
+
+
+class NamedQuerySet(models.QuerySet):
+    def with_sort_name(self):
+        """``sort_name``, by which lists stand in the alphabet's order whatever the capitals."""
+        return self.annotate(sort_name=Lower("name"))
 
 
 class ImageQuerySet(models.QuerySet):
@@ -37,15 +46,34 @@ class ImageQuerySet(models.QuerySet):
             .order_by("places__position", "places__id")
         )
 
+    def with_badges(self, viewer):
+        """``is_labelled``, for those who may see the picture clear, and ``is_training_source``: of an album that the
+        viewer may open."""
+        from gallery.models.albums import Album
+        from gallery.models.labels import Label
+
+        sources = Album.objects.visible_to(viewer).filter(is_training_source=True, images=OuterRef("pk"))
+        return self.annotate(
+            is_labelled=Exists(Label.objects.live().filter(image=OuterRef("pk"))),
+            is_training_source=Exists(sources),
+        )
+
     def for_api(self):
         """Annotate what the API's rows need of others: ``model_name``, and ``reference_is_public``, so that no row
         tells the id of a hidden reference picture."""
         return self.annotate(model_name=F("model__name"), reference_is_public=F("reference_image__is_public"))
 
 
-class AlbumQuerySet(models.QuerySet):
+class AlbumQuerySet(NamedQuerySet):
     def visible_to(self, viewer):
         return self if viewer.is_admin else self.filter(is_public=True)
+
+    def matching(self, text):
+        """Those whose name or description holds each of the words. Only what :meth:`visible_to` leaves is searched,
+        and only what its lists show, so whoever searches learns nothing else."""
+        for word in text.replace("\0", " ").split()[:MAX_WORDS]:
+            self = self.filter(Q(name__icontains=word) | Q(description__icontains=word))
+        return self
 
     def for_lists(self, viewer):
         """With the cover, and ``shown_count``: the pictures in it that are listed for the viewer.
@@ -79,6 +107,19 @@ class AlbumQuerySet(models.QuerySet):
         restricted = present.exclude(image__rating__in=UNRESTRICTED)
         return self.filter(Exists(present), ~Exists(restricted), is_public=True)
 
+    def with_badges(self, viewer):
+        """``is_labelled``: one of the first pictures is, of those whose labels the viewer may know. How far is looked
+        does not depend on the album's size, and an album is labelled as a whole."""
+        from gallery.models.albums import AlbumImage
+        from gallery.models.images import UNRESTRICTED
+        from gallery.models.labels import Label
+
+        first = AlbumImage.objects.filter(album=OuterRef(OuterRef("pk"))).order_by("position", "id")
+        labels = Label.objects.live().filter(image__in=first.values("image")[:LOOKED_AT_FOR_LABELS])
+        if not viewer.sees_restricted:
+            labels = labels.filter(image__rating__in=UNRESTRICTED)
+        return self.annotate(is_labelled=Exists(labels))
+
 
 class LabelQuerySet(models.QuerySet):
     def live(self):
@@ -86,6 +127,6 @@ class LabelQuerySet(models.QuerySet):
         return self.filter(superseded_at=None, withdrawn_at=None)
 
 
-class EnabledQuerySet(models.QuerySet):
+class EnabledQuerySet(NamedQuerySet):
     def enabled(self):
         return self.filter(is_enabled=True)

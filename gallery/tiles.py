@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gallery.addresses import media_url
-from gallery.models import Image
+from gallery.models import Image, Rating
+from gallery.names import readable
 from gallery.renditions import BLURRED, GRID, LARGE, MEDIUM, Spec, size_in
 from gallery.visibility import Viewer, may_see_details
 
@@ -28,6 +29,19 @@ class Tile:
     large: str
     large_width: int  # pixels that it is shown at where there is room
     large_height: int
+
+    @property
+    def is_adult(self) -> bool:
+        return self.is_blurred or self.image.rating in (Rating.ADULT, Rating.EXPLICIT)
+
+    @property
+    def is_labelled(self) -> bool:
+        """Of rows that come from ``ImageQuerySet.with_badges()``, as the next."""
+        return not self.is_blurred and getattr(self.image, "is_labelled", False)
+
+    @property
+    def is_training_source(self) -> bool:
+        return getattr(self.image, "is_training_source", False)
 
     @property
     def shape(self) -> int:
@@ -67,7 +81,7 @@ def build_tile(image: Image, *, is_clear: bool, url: str, address: Callable[[Ima
     srcset = ""
     if large_size != grid_size:
         srcset = f"{grid} {grid_size[0]}w, {address(image, sharp)} {size_in(sharp, width, height)[0]}w"
-    name = image.filename.rpartition(".")[0].replace("_", " ")
+    name = readable(image.filename.rpartition(".")[0]) or "Picture"
     alt = shorten(image.prompt) or name
     return Tile(image, False, url, name, alt, grid, srcset, width, height, large, *shown_size)
 

@@ -1,20 +1,25 @@
 """Error answers: a page for people, ``{"error": sentence}`` under ``/api/``."""
 
-from django.http import JsonResponse
+from django.http import HttpResponsePermanentRedirect, JsonResponse
 from django.shortcuts import render
+from django.urls import Resolver404, resolve
 from django.views.decorators.csrf import csrf_exempt
 
 SENTENCES = {
     400: ("That request was wrong", "The server could not read the request."),
     403: ("Not allowed", "You may not open this page."),
     404: ("Not found", "There is nothing at this address, or it is not public."),
-    429: ("Too many tries", "Wait a minute, then try again."),
+    410: ("Withdrawn", "What was here has been withdrawn and will not come back."),
+    429: ("Too many requests", "You asked too often in a short time. Wait a minute, then try again."),
     500: ("Something broke", "The error has been logged; try again, and tell an admin if it stays."),
 }
+PAUSE = 60  # seconds that a refused page is told to wait; the limits are counted by the minute
 
 
-def _answer(request, status: int):
-    title, sentence = SENTENCES[status]
+def answer(request, status: int, sentence: str = ""):
+    """The page (under ``/api/`` the JSON) of an error."""
+    title, general = SENTENCES[status]
+    sentence = sentence or general
     if request.path.startswith("/api/"):
         return JsonResponse({"error": sentence}, status=status)
     return render(
@@ -23,27 +28,44 @@ def _answer(request, status: int):
 
 
 def bad_request(request, exception=None):
-    return _answer(request, 400)
+    return answer(request, 400)
 
 
 def permission_denied(request, exception=None):
-    return _answer(request, 403)
+    return answer(request, 403)
 
 
 def csrf_failure(request, reason=""):
-    return _answer(request, 403)
+    return answer(
+        request, 403, "The form was too old, or the browser keeps no cookies. Load the page again and repeat."
+    )
 
 
 @csrf_exempt  # what is not there is not there for a POST either
 def not_found(request, exception=None):
-    return _answer(request, 404)
+    """An old link may end in a slash: it leads to the address without it."""
+    bare = request.path_info.rstrip("/")
+    if request.method in ("GET", "HEAD") and bare != request.path_info and is_address(bare):
+        query = request.META.get("QUERY_STRING", "")
+        return HttpResponsePermanentRedirect(request.path.rstrip("/") + (f"?{query}" if query else ""))
+    return answer(request, 404)
 
 
-def too_many_requests(request):
-    response = _answer(request, 429)
-    response.headers["Retry-After"] = "60"  # seconds; the limits are counted by the minute
+not_found.should_append_slash = False  # it answers what ends in a slash, so that Django would lead there
+
+
+def is_address(path: str) -> bool:
+    try:
+        return resolve(path).func is not not_found
+    except Resolver404:
+        return False
+
+
+def too_many_requests(request, exception=None):
+    response = answer(request, 429)
+    response.headers["Retry-After"] = str(PAUSE)
     return response
 
 
 def server_error(request):
-    return _answer(request, 500)
+    return answer(request, 500)

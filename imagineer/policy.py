@@ -19,6 +19,8 @@ POLICY = {
     "albums": GATED,
     "album": GATED,
     "image": GATED,
+    "loras": GATED,
+    "about": PUBLIC,
     "media": GATED,
     "robots": PUBLIC,
     "sitemap": PUBLIC,

@@ -28,6 +28,7 @@ urlpatterns = [
     path("api/", include((api_patterns, "api"))),
     *gallery.page_patterns,
     *templates_app.page_patterns,
+    re_path(r"^.+/$", errors.not_found),  # the last one: old links that end in a slash
 ]
 
 handler400 = errors.bad_request

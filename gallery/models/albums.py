@@ -1,6 +1,7 @@
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import Lower
 from django.urls import reverse
 
 from gallery.models.images import SourceType
@@ -42,6 +43,10 @@ class Album(models.Model):
         ]
         indexes = [
             models.Index(fields=["-id"], condition=Q(is_public=True), name="album_public_newest_first"),
+            models.Index(Lower("name"), F("id"), condition=Q(is_public=True), name="album_public_by_name"),
+            models.Index(
+                fields=["-image_count", "-id"], condition=Q(is_public=True), name="album_public_largest_first"
+            ),
             models.Index(fields=["source_type", "source_id"], name="album_source"),
         ]
 

@@ -15,8 +15,10 @@ from gallery.visibility import Viewer
 @require_safe
 def album(request, pk: int):
     viewer = Viewer.from_request(request)
-    album = get_object_or_404(Album.objects.visible_to(viewer).for_lists(viewer), pk=pk)
-    found = cut(request, Image.objects.listed_for(viewer).in_album_order(album), ALBUM_ORDER)
+    album = get_object_or_404(Album.objects.visible_to(viewer).for_lists(viewer).with_badges(viewer), pk=pk)
+    found = cut(
+        request, Image.objects.listed_for(viewer).with_badges(viewer).in_album_order(album), ALBUM_ORDER
+    )
     source = (album.source_type, album.source_id)
     return page(
         request,

@@ -16,7 +16,7 @@ PER_PAGE = 60
 def page(
     request: HttpRequest, template: str, viewer: Viewer, /, *, status: int = 200, **context
 ) -> HttpResponse:
-    response = render(request, template, context | {"viewer": viewer}, status=status)
+    response = render(request, template, context | {"viewer": viewer, "status": status}, status=status)
     response.headers["Cache-Control"] = "private, no-cache"
     return response
 
@@ -37,6 +37,7 @@ def cards(albums: list[Album], viewer: Viewer) -> list[dict]:
         {
             "album": album,
             "cover": cover and tile(cover, viewer),
+            "is_labelled": getattr(album, "is_labelled", False),
             "origin": origins.get((album.source_type, album.source_id)),
         }
         for album, cover in zip(albums, covers, strict=True)
