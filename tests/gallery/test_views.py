@@ -3,6 +3,7 @@ from itertools import chain
 
 import pytest
 from django.db import OperationalError, connection
+from django.db.models import F
 from django.test import Client
 
 from gallery import origins
@@ -33,6 +34,9 @@ def runs(monkeypatch):
         def describe(self, source_ids, viewer):
             asked.append(source_ids)
             return {pk: Origin(f"Run {pk} <b>", f"/runs/{pk}") for pk in source_ids if pk != 404}
+
+        def pictures(self, images, source_id):
+            return images.filter(source_id=source_id).annotate(slot=F("pk"))
 
     monkeypatch.setattr(origins, "_providers", {})
     register_origin("batch_generation", Runs())
