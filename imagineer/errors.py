@@ -44,8 +44,8 @@ def csrf_failure(request, reason=""):
 @csrf_exempt  # what is not there is not there for a POST either
 def not_found(request, exception=None):
     """An old link may end in a slash: it leads to the address without it."""
-    bare = request.path_info.rstrip("/")
-    if request.method in ("GET", "HEAD") and bare != request.path_info and is_address(bare):
+    path = request.path_info
+    if request.method in ("GET", "HEAD") and is_address(path.rstrip("/")) and not is_address(path):
         query = request.META.get("QUERY_STRING", "")
         return HttpResponsePermanentRedirect(request.path.rstrip("/") + (f"?{query}" if query else ""))
     return answer(request, 404)

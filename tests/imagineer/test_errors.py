@@ -43,6 +43,12 @@ def test_what_leads_nowhere_with_or_without_a_slash_is_not_there(path):
     assert response.status_code == 404 and "Location" not in response.headers
 
 
+def test_a_page_of_the_admin_that_is_not_there_stays_where_it_is(ada):
+    client = Client()
+    client.force_login(ada)
+    assert client.get("/admin/gallery/album/999/share/").status_code == 404
+
+
 def test_a_slash_is_never_added_and_nothing_is_written_to_another_address():
     assert Client().get("/nothing").status_code == 404
     assert Client().post("/albums/").status_code == 404
