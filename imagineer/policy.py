@@ -83,6 +83,7 @@ POLICY = {
     "api:session-complete": ADMIN,
     "api:session-abandon": ADMIN,
     "api:generate": ADMIN,
+    "queue": GATED,
     "api:job-list": GATED,
     "api:job-detail": GATED,
 }

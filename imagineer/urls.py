@@ -9,6 +9,7 @@ from imagineer import errors
 from imagineer.accounts.api import WhoAmI
 from imagineer.health import Health
 from imagineer.jobs import api as jobs
+from imagineer.queue_page import queue
 
 api_patterns = [
     path("health", Health.as_view(), name="health"),
@@ -26,6 +27,7 @@ urlpatterns = [
     *accounts.page_patterns,
     path("api", errors.not_found, name="api-root"),
     path("api/", include((api_patterns, "api"))),
+    path("queue", queue, name="queue"),
     *gallery.page_patterns,
     *templates_app.page_patterns,
     re_path(r"^.+/$", errors.not_found),  # the last one: old links that end in a slash

@@ -6,6 +6,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.timesince import timesince
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
@@ -13,7 +14,7 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 
 from imagineer.jobs.kinds import page_of
 from imagineer.jobs.models import Job, JobStatus, Worker
-from imagineer.jobs.runner import JobConflict, request_cancel, retry
+from imagineer.jobs.runner import JobConflict, move_to_front, request_cancel, retry
 
 # Whoever may write a Schedule row runs any function of any module: none of these pages may exist.
 for model in (Failure, OrmQ, Schedule, Success):
@@ -70,6 +71,7 @@ class JobAdmin(ReadOnlyAdmin):
             view("progress", self.progress_view),
             view("cancel", self.cancel_view),
             view("retry", self.retry_view),
+            view("front", self.front_view),
         ]
         return mine + super().get_urls()
 
@@ -93,6 +95,10 @@ class JobAdmin(ReadOnlyAdmin):
     def retry_view(self, request, pk):
         return self._act(request, pk, retry, "The job is queued again; what is done stays.")
 
+    @method_decorator(require_POST)
+    def front_view(self, request, pk):
+        return self._act(request, pk, move_to_front, "The job is next, after single pictures.")
+
     def _act(self, request, pk, service, sentence):
         if not self._may_work(request):
             raise PermissionDenied
@@ -102,7 +108,11 @@ class JobAdmin(ReadOnlyAdmin):
             self.message_user(request, str(conflict), messages.WARNING)
         else:
             self.message_user(request, sentence, messages.SUCCESS)
-        return redirect(reverse("admin:jobs_job_change", args=[pk]))
+        back = request.POST.get("next", "")
+        is_ours = url_has_allowed_host_and_scheme(
+            back, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+        )
+        return redirect(back if is_ours else reverse("admin:jobs_job_change", args=[pk]))
 
     def _may_work(self, request) -> bool:
         return request.user.has_perm("jobs.change_job")

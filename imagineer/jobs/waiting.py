@@ -25,6 +25,10 @@ class Entry:
     starts_in: Span | None = None  # seconds; None: nobody can say
     takes: Span | None = None  # seconds still to go once it runs
 
+    @property
+    def settled(self) -> int:
+        return self.job.done + self.job.failed
+
 
 @dataclass(frozen=True)
 class Line:
