@@ -3,9 +3,13 @@
 import os
 import sqlite3
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import Error, Tags, Warning, register
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.http.request import validate_host
 
 # A corruption bug of SQLite's write-ahead log lives in every version before this one.
 FIRST_SOUND_SQLITE = (3, 51, 3)
@@ -66,6 +70,85 @@ def queues_agree(app_configs, **kwargs):
             )
         ]
     return []
+
+
+@register
+def admin_addresses_are_addresses(app_configs, **kwargs):
+    """One that nobody can have lets nobody in, which looks like a broken sign-in."""
+    errors = []
+    for address in settings.ADMIN_EMAILS:
+        try:
+            validate_email(address)
+            is_good = address.isascii()
+        except ValidationError:
+            is_good = False
+        if not is_good:
+            errors.append(
+                Error(
+                    f"IMAGINEER_ADMIN_EMAILS holds {address!r}, which is no e-mail address that can sign in.",
+                    hint="Write plain addresses, separated by commas: ada@example.org,grace@example.org",
+                    id="imagineer.E005",
+                )
+            )
+    return errors
+
+
+@register
+def google_is_set_whole(app_configs, **kwargs):
+    if bool(settings.GOOGLE_CLIENT_ID) == bool(settings.GOOGLE_CLIENT_SECRET):
+        return []
+    there, missing = "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET"
+    if settings.GOOGLE_CLIENT_SECRET:
+        there, missing = missing, there
+    return [
+        Error(
+            f"{there} is set and {missing} is not, so nobody can sign in with Google.",
+            hint="Set both, from the same client in Google's console, or neither.",
+            id="imagineer.E006",
+        )
+    ]
+
+
+@register
+def google_knows_the_way_back(app_configs, **kwargs):
+    """Google compares the whole address that it sends people back to; behind a proxy we cannot know it by ourselves."""
+    if not settings.HAS_GOOGLE:
+        return []
+    site = urlsplit(settings.SITE_URL)
+    if not settings.SITE_URL:
+        if settings.DEBUG:
+            return []  # a machine that only its owner reaches, by the address in the browser
+        problem = "IMAGINEER_SITE_URL is not set"
+    elif site.scheme == "http" and site.hostname not in ("localhost", "127.0.0.1", "::1"):
+        problem = f"IMAGINEER_SITE_URL is {settings.SITE_URL}, which is not https"
+    else:
+        return []
+    return [
+        Error(
+            f"{problem}, so Google would send nobody back here.",
+            hint="Write the public address, such as https://gallery.example.org. In Google's console it stands "
+            "with /auth/google/callback at its end.",
+            id="imagineer.E007",
+        )
+    ]
+
+
+@register
+def site_address_is_served(app_configs, **kwargs):
+    host = urlsplit(settings.SITE_URL).hostname
+    if (
+        not host
+        or settings.DEBUG
+        or validate_host(f"[{host}]" if ":" in host else host, settings.ALLOWED_HOSTS)
+    ):
+        return []
+    return [
+        Warning(
+            f"IMAGINEER_SITE_URL names {host}, and DJANGO_ALLOWED_HOSTS does not, so requests for it are refused.",
+            hint=f"Add {host} to DJANGO_ALLOWED_HOSTS.",
+            id="imagineer.W004",
+        )
+    ]
 
 
 @register(Tags.security, deploy=True)

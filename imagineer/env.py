@@ -67,17 +67,19 @@ class Environment:
         self._refuse(name, prefix, "write the internal location of your proxy, such as /_media")
         return ""
 
+    def origin(self, name: str) -> str:
+        """One exact origin (scheme, host and port), without the slash that people write at its end; or nothing."""
+        raw = self.text(name).rstrip("/")
+        if not raw or _is_origin(raw):
+            return raw
+        self._refuse(name, raw, "write an address such as https://gallery.example.org, without a path")
+        return ""
+
     def origins(self, name: str) -> list[str]:
-        """Exact origins (scheme, host and port): a wildcard or a path is refused, so nothing is opened by mistake."""
+        """Exact origins: a wildcard or a path is refused, so nothing is opened by mistake."""
         good = []
         for word in self.words(name):
-            try:
-                parts = urlsplit(word)
-                usable = parts.scheme in {"http", "https"} and parts.hostname and "*" not in word
-                usable = usable and not (parts.path or parts.query or parts.fragment or parts.username)
-            except ValueError:
-                usable = False
-            if usable:
+            if _is_origin(word):
                 good.append(word)
             else:
                 self._refuse(
@@ -101,3 +103,12 @@ class Environment:
 
     def _refuse(self, name: str, value: str, remedy: str) -> None:
         self.problems.append(f"{name} is {value!r}, which cannot be used: {remedy}.")
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        beyond = parts.path or parts.query or parts.fragment or parts.username
+        return bool(parts.scheme in {"http", "https"} and parts.hostname and "*" not in text and not beyond)
+    except ValueError:
+        return False

@@ -31,7 +31,9 @@ CORS_URLS_REGEX = r"^/api/.*$"
 
 DATA_DIR = Path(env.text("IMAGINEER_DATA_DIR") or BASE_DIR / "data").expanduser().absolute()
 ADMIN_EMAILS = [address.lower() for address in env.words("IMAGINEER_ADMIN_EMAILS")]
-SITE_URL = env.text("IMAGINEER_SITE_URL").rstrip("/")
+SITE_URL = env.origin("IMAGINEER_SITE_URL")
+if SITE_URL and SITE_URL not in CSRF_TRUSTED_ORIGINS:
+    CSRF_TRUSTED_ORIGINS.append(SITE_URL)  # its own forms, whatever scheme a proxy asks us by
 MODEL = env.text("IMAGINEER_MODEL", "starter")
 MODELS_DIR = Path(env.text("IMAGINEER_MODELS_DIR") or DATA_DIR / "models").expanduser().absolute()
 DEVICE = env.text("IMAGINEER_DEVICE", "auto")
@@ -71,9 +73,12 @@ INSTALLED_APPS = [
     "django_q",
 ]
 MIDDLEWARE = [
+    # headers first: whatever answers below this line, a refusal of another middleware too, is sent with them
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "imagineer.headers.permissions_policy",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -81,7 +86,6 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "imagineer.urls"
 WSGI_APPLICATION = "imagineer.wsgi.application"

@@ -70,3 +70,55 @@ def test_the_web_program_refuses_wrong_settings(tmp_path):
     )
     assert done.returncode != 0
     assert "IMAGINEER_JOB_LEASE" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"GOOGLE_CLIENT_ID": "x"}, ["imagineer.E006", "GOOGLE_CLIENT_SECRET is not"]),
+        ({"GOOGLE_CLIENT_SECRET": "x"}, ["imagineer.E006", "GOOGLE_CLIENT_ID is not"]),
+        (
+            {"GOOGLE_CLIENT_ID": "x", "GOOGLE_CLIENT_SECRET": "y"},
+            ["imagineer.E007", "IMAGINEER_SITE_URL is not set", "/auth/google/callback"],
+        ),
+        (
+            {
+                "GOOGLE_CLIENT_ID": "x",
+                "GOOGLE_CLIENT_SECRET": "y",
+                "IMAGINEER_SITE_URL": "http://example.org",
+            },
+            ["imagineer.E007", "not https"],
+        ),
+        ({"IMAGINEER_SITE_URL": "gallery.example.org"}, ["imagineer.E001", "IMAGINEER_SITE_URL"]),
+        ({"IMAGINEER_SITE_URL": "https://example.org/gallery"}, ["imagineer.E001", "without a path"]),
+        ({"CORS_ALLOWED_ORIGINS": "*"}, ["imagineer.E001", "CORS_ALLOWED_ORIGINS"]),
+        ({"CORS_ALLOWED_ORIGINS": "null"}, ["imagineer.E001", "CORS_ALLOWED_ORIGINS"]),
+        ({"IMAGINEER_ADMIN_EMAILS": "ada"}, ["imagineer.E005", "'ada'"]),
+        ({"IMAGINEER_ADMIN_EMAILS": "ada@example.org;grace@example.org"}, ["imagineer.E005"]),
+        ({"IMAGINEER_ADMIN_EMAILS": "\u0430da@example.org"}, ["imagineer.E005"]),
+        ({"IMAGINEER_TRUSTED_PROXIES": "yes"}, ["imagineer.E001", "IMAGINEER_TRUSTED_PROXIES"]),
+    ],
+)
+def test_a_sign_in_that_could_not_work_is_an_id_and_a_sentence(variables, words, tmp_path):
+    done = check(**{"IMAGINEER_DATA_DIR": str(tmp_path)} | variables)
+    assert done.returncode == 1
+    for word in words:
+        assert word in done.stderr
+
+
+def test_a_site_address_that_is_not_served_is_a_warning(tmp_path):
+    done = check(IMAGINEER_DATA_DIR=str(tmp_path), IMAGINEER_SITE_URL="https://gallery.example.org")
+    assert done.returncode == 0
+    assert "imagineer.W004" in done.stderr
+
+
+def test_google_that_is_set_whole_passes(tmp_path):
+    done = check(
+        IMAGINEER_DATA_DIR=str(tmp_path),
+        IMAGINEER_SITE_URL="https://gallery.example.org/",
+        DJANGO_ALLOWED_HOSTS="gallery.example.org",
+        GOOGLE_CLIENT_ID="x",
+        GOOGLE_CLIENT_SECRET="y",
+        IMAGINEER_ADMIN_EMAILS="ada@example.org",
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -134,3 +134,46 @@ def test_people_and_tokens_are_seen_and_revoked_by_superusers(client):
     assert "1 token" in page.content.decode()
     token.refresh_from_db()
     assert token.revoked_at is not None
+
+
+# ---- One sign-in page
+
+
+def test_the_admin_has_no_form_of_its_own(client, stranger, ada):
+    inside = client.get("/admin/gallery/image/?rating=safe")
+    assert inside["Location"] == "/admin/login/?next=/admin/gallery/image/%3Frating%3Dsafe"
+    door = client.get(inside["Location"])
+    assert door["Location"] == "/auth/login?next=/admin/gallery/image/%3Frating%3Dsafe"
+    posted = client.post(
+        "/admin/login/", {"username": "stranger@example.org", "password": "a stranger's passphrase"}
+    )
+    assert posted["Location"] == "/auth/login?next=/admin/"
+    assert "_auth_user_id" not in client.session, "or its limits would be for nothing"
+    client.force_login(stranger)
+    assert client.get("/admin/login/").status_code == 403
+    client.force_login(ada)
+    assert client.get("/admin/login/?next=https://evil.example.org/", follow=True).request["PATH_INFO"] == "/"
+
+
+def test_signing_out_asks_first_when_it_comes_by_a_link(client, ada):
+    client.force_login(ada)
+    assert "Sign out" in client.get("/auth/logout").content.decode()
+    assert client.get("/api/auth/me").json()["authenticated"]
+    assert client.post("/auth/logout")["Location"] == "/"
+    assert client.get("/auth/logout")["Location"] == "/", "whoever is out is shown the gallery"
+
+
+def test_whoever_is_in_is_not_asked_again(client, ada):
+    client.force_login(ada)
+    assert client.get("/auth/login?next=/albums")["Location"] == "/albums"
+
+
+def test_a_planted_session_is_not_the_one_that_gets_the_rights_by_password(client, stranger):
+    client.get("/auth/login")
+    session = client.session
+    session["planted"] = True
+    session.save()
+    planted = session.session_key
+    client.cookies["sessionid"] = planted
+    client.post("/auth/login", {"login": "stranger@example.org", "password": "a stranger's passphrase"})
+    assert client.cookies["sessionid"].value != planted
