@@ -20,7 +20,17 @@ class ImagineerAdminSite(AdminSite):
     index_template = "admin/dashboard.html"
 
     # The order in which a curator works; what is not named follows by name.
-    SECTIONS = ("gallery", "templates_app", "scraping", "labeling", "training", "jobs", "accounts", "auth")
+    SECTIONS = (
+        "gallery",
+        "templates_app",
+        "scraping",
+        "labeling",
+        "training",
+        "jobs",
+        "accounts",
+        "socialaccount",
+        "auth",
+    )
 
     def get_app_list(self, request, app_label=None):
         rank = {label: place for place, label in enumerate(self.SECTIONS)}

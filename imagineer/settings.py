@@ -74,10 +74,10 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     # headers first: whatever answers below this line, a refusal of another middleware too, is sent with them
-    "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "imagineer.headers.permissions_policy",
+    "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -178,6 +178,7 @@ STORAGES = {
 }
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 STATICFILES_DIRS = [BASE_DIR / "static"]
 X_ACCEL = env.address_prefix("IMAGINEER_X_ACCEL")  # an internal location of the proxy
 MEDIA_URL = None  # nothing is served past the gate
