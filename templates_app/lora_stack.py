@@ -27,3 +27,10 @@ def check_loras(loras, *, field: str) -> list[dict]:
             raise ValidationError({field: [f"{lora.name} is named twice."]})
         checked.append({"lora": lora.name, "weight": float(weight)})
     return checked
+
+
+def missing_loras(loras: list[dict]) -> list[str]:
+    """The names in a checked stack that the library does not offer any more."""
+    names = [entry["lora"] for entry in loras]
+    known = set(Lora.objects.enabled().filter(name__in=names).values_list("name", flat=True))
+    return [name for name in names if name not in known]

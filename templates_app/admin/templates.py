@@ -9,6 +9,7 @@ from django.views.decorators.http import require_POST
 
 from templates_app import authoring
 from templates_app.admin.template_form import TemplateForm
+from templates_app.admin.template_versions import VersionPages
 from templates_app.models import BatchTemplate
 
 PROMPT = ["base_prompt", "prompt_template", "style_suffix", "negative_prompt", "example_theme"]
@@ -35,7 +36,7 @@ class ShelfFilter(admin.SimpleListFilter):
 
 
 @admin.register(BatchTemplate)
-class BatchTemplateAdmin(admin.ModelAdmin):
+class BatchTemplateAdmin(VersionPages, admin.ModelAdmin):
     """Templates are written here; every change of what they draw is a new version, and runs keep theirs."""
 
     form = TemplateForm
