@@ -1,84 +1,13 @@
-from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 
-from imagineer.engine.schedulers import SCHEDULERS
 from templates_app import ordering
-from templates_app.models import BatchGenerationRun, BatchTemplate, RunItem
-
-
-class RunForm(forms.ModelForm):
-    """The order form. What it asks is checked by the same service as the API's and the commands' orders."""
-
-    template = forms.ModelChoiceField(BatchTemplate.objects.active())
-    scheduler = forms.ChoiceField(
-        choices=[("", "as the model recommends"), *((name, name) for name in SCHEDULERS)], required=False
-    )
-
-    class Meta:
-        model = BatchGenerationRun
-        fields = [
-            "template",
-            "album_name",
-            "user_theme",
-            "model",
-            "row_selection",
-            "variants",
-            "steps",
-            "seed",
-            "is_same_seed",
-            "width",
-            "height",
-            "guidance_scale",
-            "scheduler",
-            "negative_prompt",
-            "rating",
-            "is_public",
-        ]
-
-    created_by = None
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        model, rating = self.fields["model"], self.fields["rating"]
-        model.required, model.empty_label = False, "the default model"
-        rating.choices = [("", "as the template says"), *rating.choices[1:]]
-        for name in ("steps", "guidance_scale"):
-            self.fields[name].help_text = "Empty: as the model recommends."
-        for name in ("width", "height"):
-            self.fields[name].help_text = "Pixels. Empty: as the template says."
-        self.fields["user_theme"].widget.attrs["placeholder"] = "brass gears, stained glass, neon …"
-        self.fields["user_theme"].required = True
-
-    def _post_clean(self):
-        """Start the run in place of checking a row: the service checks all there is to check, and writes it."""
-        if self.errors:
-            return
-        options = dict(self.cleaned_data)
-        model = options.pop("model")
-        try:
-            self.instance = ordering.start_run(
-                options.pop("template"),
-                model=model.name if model else "",
-                created_by=self.created_by,
-                **options,
-            )
-        except ValidationError as error:
-            fields = getattr(error, "error_dict", None)
-            if fields is None:
-                self.add_error(None, error)
-            else:
-                for name, problems in fields.items():
-                    self.add_error(name if name in self.fields else None, problems)
-
-    def save(self, commit=True):
-        return self.instance
-
-    def save_m2m(self):
-        pass
+from templates_app.models import BatchGenerationRun, RunItem
+from templates_app.order_flow import handle_order
 
 
 class RunItemInline(admin.TabularInline):
@@ -99,6 +28,28 @@ class RunItemInline(admin.TabularInline):
         return False
 
 
+SHOWN = [
+    "album_name",
+    "user_theme",
+    "model",
+    "row_selection",
+    "variants",
+    "steps",
+    "seed",
+    "is_same_seed",
+    "width",
+    "height",
+    "guidance_scale",
+    "scheduler",
+    "negative_prompt",
+    "loras",
+    "reference_image",
+    "strength",
+    "rating",
+    "is_public",
+]
+
+
 @admin.register(BatchGenerationRun)
 class RunAdmin(admin.ModelAdmin):
     """Adding a run starts it; its job's page shows the live bar, Cancel and Retry."""
@@ -112,23 +63,11 @@ class RunAdmin(admin.ModelAdmin):
     def get_queryset(self, request):
         return super().get_queryset(request).defer("template_version__rows")
 
-    def get_form(self, request, obj=None, change=False, **kwargs):
-        if obj is not None:
-            return super().get_form(request, obj, change=change, **kwargs)
-        order_form = super().get_form(request, obj, change=change, form=RunForm, **kwargs)
-        order_form.created_by = request.user  # a class made for this request alone
-        return order_form
-
     def get_fields(self, request, obj=None):
-        if obj is None:
-            return RunForm.Meta.fields
-        return ["job_link", "album", "template_version", *RunForm.Meta.fields[1:]]
+        return ["job_link", "album", "template_version", *SHOWN]
 
     def get_readonly_fields(self, request, obj=None):
-        return () if obj is None else self.get_fields(request, obj)
-
-    def get_inlines(self, request, obj):
-        return self.inlines if obj else []
+        return self.get_fields(request, obj)
 
     def has_delete_permission(self, request, obj=None):
         return False
@@ -136,12 +75,23 @@ class RunAdmin(admin.ModelAdmin):
     def has_change_permission(self, request, obj=None):
         return False
 
-    def save_model(self, request, obj, form, change):
-        """Nothing: the form has started the run."""
+    def add_view(self, request, form_url="", extra_context=None):
+        """The order form, its preflight, and the run that it becomes; see ``templates_app.order_flow``."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
 
-    def response_add(self, request, obj, post_url_continue=None):
-        self.message_user(request, f"{obj.job.total} pictures are queued.", messages.SUCCESS)
-        return redirect("admin:jobs_job_change", obj.pk)
+        def submit(order):
+            return ordering.submit(order, created_by=request.user)
+
+        context, run = handle_order(request, is_admin=True, submit=submit)
+        if run:
+            self.message_user(request, f"{run.job.total} pictures are queued.", messages.SUCCESS)
+            return redirect("admin:jobs_job_change", run.pk)
+        title = "Draw this?" if "order" in context else "Draw a set"
+        context |= self.admin_site.each_context(request) | {"title": title, "opts": self.opts}
+        return TemplateResponse(
+            request, "admin/templates_app/batchgenerationrun/order.html", context | (extra_context or {})
+        )
 
     @admin.display(description="template", ordering="template_version__template__name")
     def template_name(self, run):

@@ -1,55 +1,15 @@
 import pytest
 
-from imagineer.jobs.models import Job
 from templates_app.models import BatchGenerationRun
 from tests.factories import make_template, start_run
 
 pytestmark = pytest.mark.django_db
-
-ADD = "/admin/templates_app/batchgenerationrun/add/"
 
 
 @pytest.fixture
 def desk(client, ada):
     client.force_login(ada)
     return client
-
-
-def order(template, **changes):
-    return {
-        "template": template.pk,
-        "album_name": "Night",
-        "user_theme": "neon",
-        "variants": 1,
-        "is_public": "on",
-    } | changes
-
-
-def test_adding_a_run_starts_it_and_leads_to_its_live_page(desk, ada):
-    page = desk.post(ADD, order(make_template(), steps=5, row_selection="1-2", scheduler="euler"))
-    run = BatchGenerationRun.objects.get()
-    assert page["Location"] == f"/admin/jobs/job/{run.pk}/change/"
-    assert (run.job.total, run.job.status, run.job.created_by, run.steps) == (2, "queued", ada, 5)
-    assert set(run.items.values_list("scheduler", flat=True)) == {"euler"}
-    assert desk.get(page["Location"]).status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"row_selection": "99"}, "not within the rows 1 to 3"),
-        ({"steps": "151"}, "steps"),
-        ({"user_theme": ""}, "required"),
-        ({"album_name": ""}, "required"),
-        ({"width": "100"}, "divisible by 8"),
-        ({"scheduler": "magic"}, "Select a valid choice"),
-    ],
-)
-def test_a_wrong_order_is_explained_and_starts_nothing(desk, changes, words):
-    page = desk.post(ADD, order(make_template(), **changes))
-    assert page.status_code == 200
-    assert words in page.content.decode()
-    assert not Job.objects.exists()
 
 
 def test_a_run_shows_its_order_and_its_ledger_and_changes_nothing(desk):
