@@ -1,6 +1,6 @@
 """What the library asks about pictures and albums that were drawn here (gallery.origins)."""
 
-from django.db.models import F, Q
+from django.db.models import Case, CharField, F, Q, Value, When
 from django.db.models.functions import Coalesce
 
 from gallery.models import SourceType
@@ -11,10 +11,20 @@ from templates_app.models import BatchGenerationRun
 
 class GenerationOrigin:
     def describe(self, source_ids, viewer) -> dict[int, Origin]:
-        """The template's name, or that it was a single picture, with a link to the run's page."""
+        """The template's name, or that it was a single picture, with a link to the run's page; no name of a run whose
+        texts are not for the viewer."""
         runs = BatchGenerationRun.objects.filter(pk__in=source_ids)
-        names = runs.values_list("pk", "template_version__template__name")
-        return {pk: Origin(name=name or "Single picture", url=f"/runs/{pk}") for pk, name in names}
+        told = runs.told_to(viewer).values("pk")
+        names = runs.annotate(
+            origin_name=Case(
+                When(~Q(pk__in=told), then=Value("A run")),
+                default=Coalesce("template_version__template__name", Value("Single picture")),
+                output_field=CharField(),
+            )
+        )
+        return {
+            pk: Origin(name=name, url=f"/runs/{pk}") for pk, name in names.values_list("pk", "origin_name")
+        }
 
     def steps(self, image) -> list[dict]:
         run = BatchGenerationRun.objects.for_lists().filter(pk=image.source_id).first()
