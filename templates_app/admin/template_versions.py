@@ -3,7 +3,7 @@
 from django.contrib import messages
 from django.db.models import Count
 from django.http import Http404
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import path, reverse
 from django.views.decorators.http import require_POST, require_safe
 
@@ -87,13 +87,3 @@ class VersionPages:
         if not (number.isascii() and number.isdigit() and len(number) < 10):
             raise Http404
         return get_object_or_404(template.versions, number=number)
-
-    def desk_page(self, request, name, template, **context):
-        """A page beside the form, in the admin's frame."""
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "original": template,
-            **context,
-        }
-        return render(request, f"admin/templates_app/batchtemplate/{name}.html", context)

@@ -2,13 +2,14 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count
 from django.http import Http404
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
 from templates_app import authoring
 from templates_app.admin.template_form import TemplateForm
+from templates_app.admin.template_transfer import TransferPages
 from templates_app.admin.template_versions import VersionPages
 from templates_app.models import BatchTemplate
 
@@ -36,7 +37,7 @@ class ShelfFilter(admin.SimpleListFilter):
 
 
 @admin.register(BatchTemplate)
-class BatchTemplateAdmin(VersionPages, admin.ModelAdmin):
+class BatchTemplateAdmin(VersionPages, TransferPages, admin.ModelAdmin):
     """Templates are written here; every change of what they draw is a new version, and runs keep theirs."""
 
     form = TemplateForm
@@ -141,6 +142,16 @@ class BatchTemplateAdmin(VersionPages, admin.ModelAdmin):
             raise Http404
         return template
 
+    def desk_page(self, request, name, template, **context):
+        """A page beside the form, in the admin's frame."""
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": template,
+            **context,
+        }
+        return render(request, f"admin/templates_app/batchtemplate/{name}.html", context)
+
     # ---- The list
 
     @admin.display(description="rows", ordering="current__row_count")
@@ -149,7 +160,7 @@ class BatchTemplateAdmin(VersionPages, admin.ModelAdmin):
 
     @admin.display(description="size")
     def size(self, template):
-        return f"{template.current.width} × {template.current.height}"
+        return f"{template.current.width}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{template.current.height}"
 
     @admin.display(description="version", ordering="current__number")
     def version_number(self, template):
@@ -164,4 +175,4 @@ class BatchTemplateAdmin(VersionPages, admin.ModelAdmin):
         if template.is_archived:
             return ""
         address = reverse("admin:templates_app_batchgenerationrun_add")
-        return format_html('<a href="{}?template={}">Draw this set …</a>', address, template.pk)
+        return format_html('<a href="{}?template={}">Draw\N{NO-BREAK SPACE}…</a>', address, template.pk)
