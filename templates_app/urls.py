@@ -9,11 +9,17 @@ from templates_app.api.settings import SettingsView
 from templates_app.api.single import GenerateView
 from templates_app.api.templates import TemplateViewSet
 from templates_app.views import runs as views
+from templates_app.views import sessions, single
 from templates_app.views.templates import template_list, template_page
 
 page_patterns = [
     path("templates", template_list, name="templates"),
     path("templates/<int:pk>", template_page, name="template"),
+    path("generate", single.generate, name="generate"),
+    path("sessions", sessions.session_list, name="sessions"),
+    path("sessions/new", sessions.session_new, name="session-new"),
+    path("sessions/<int:pk>", sessions.session_page, name="session"),
+    path("sessions/<int:pk>/steps/<int:position>", sessions.session_act, name="session-act"),
     path("runs/<int:pk>", views.run_page, name="run"),
     path("runs/<int:pk>/progress", views.run_progress, name="run-progress"),
 ]
