@@ -126,7 +126,8 @@ class ImageThumbnail(ImageBytes):
     @extend_schema(operation_id="images_thumbnail", parameters=[NSFW], responses=PICTURE)
     def get(self, request, pk):
         image = self.get_object()
-        return media.send_rendition(request, image, rendition_for(image, self.viewer, GRID.name))
+        spec = rendition_for(image, self.viewer, GRID.name)
+        return media.send_rendition(request, image, spec, may_redirect=spec == GRID.name)
 
 
 class ImageFile(ImageBytes):
@@ -141,7 +142,7 @@ class ImageFile(ImageBytes):
         image, viewer = self.get_object(), self.viewer
         if not may_see_details(image, viewer):
             raise Http404
-        return media.send_original(request, image, is_admin=viewer.is_admin)
+        return media.send_original(request, image, is_admin=viewer.is_admin, may_redirect=True)
 
 
 class AlbumFilter(filters.FilterSet):

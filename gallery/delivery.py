@@ -1,5 +1,5 @@
-"""How bytes leave the house: from here, or from the proxy in front (IMAGINEER_X_ACCEL). Whoever calls has passed the
-gate already."""
+"""How bytes leave the house: from here, from the proxy in front (IMAGINEER_X_ACCEL), or from a bucket by an address
+that holds for two minutes. Whoever calls has passed the gate already."""
 
 import logging
 import re
@@ -7,9 +7,17 @@ from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 from django.conf import settings
+from django.core.cache import caches
 from django.core.files import File
 from django.core.files.storage import default_storage
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import (
+    FileResponse,
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.utils.cache import get_conditional_response
 from django.utils.http import content_disposition_header
 
@@ -30,11 +38,14 @@ def deliver(
     cache: str = ASK_EACH_TIME,
     filename: str = "",
     make: Callable[[], None] | None = None,
+    may_redirect: bool = False,
 ) -> HttpResponse:
     """The stored file as an answer: whole, a part of it, or that nothing has changed.
 
     :param filename: offered as the name of a download; empty: shown in place.
     :param make: makes the file if it is not there; raises FileNotFoundError where it cannot.
+    :param may_redirect: a bucket may send the file itself. The address there holds the SHA-256 of the original, so
+        it is for those who may know that.
     :raises Http404: the file is lost.
     """
     headers = {
@@ -55,11 +66,32 @@ def deliver(
             # the proxy sends ETag, length and ranges by itself
             headers["X-Accel-Redirect"] = quote(f"{settings.X_ACCEL}/{key}")
             return harden(HttpResponse(content_type=content_type, headers=headers))
+        if may_redirect and hasattr(default_storage, "signed_url"):
+            if make and not is_there(key):
+                make()
+            return harden(to_bucket(key, content_type, headers["Content-Disposition"]))
         file = open_or_make(key, make)
     except FileNotFoundError as error:
         logger.error("The file %s is lost.", key)
         raise Http404 from error
     return harden(answer(request, file, content_type, headers))
+
+
+def is_there(key: str) -> bool:
+    """Asked of the bucket once in ten minutes: each question is a request to another machine."""
+    remembered = caches["process"]
+    name = f"there:{key}"
+    if remembered.get(name):
+        return True
+    there = default_storage.exists(key)
+    if there:
+        remembered.set(name, True, 600)
+    return there
+
+
+def to_bucket(key: str, content_type: str, disposition: str) -> HttpResponse:
+    url = default_storage.signed_url(key, content_type=content_type, disposition=disposition)
+    return HttpResponseRedirect(url, headers={"Cache-Control": "private, no-store"})
 
 
 def open_or_make(key: str, make: Callable[[], None] | None) -> File:

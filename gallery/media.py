@@ -46,7 +46,7 @@ def media(request: HttpRequest, pk: int, spec: str, name: str) -> HttpResponse:
     if spec != BLURRED.name and not may_see_details(image, viewer):
         return send_on(media_url(image, BLURRED))
     cache = FOR_EVER if is_open_to_all(image) else ASK_EACH_TIME
-    return send_rendition(request, image, spec, cache=cache)
+    return send_rendition(request, image, spec, cache=cache, may_redirect=spec != BLURRED.name)
 
 
 def withdrawn() -> HttpResponse:
@@ -58,7 +58,13 @@ def send_on(url: str) -> HttpResponse:
 
 
 def send_rendition(
-    request: HttpRequest, image: Image, spec: str, *, cache: str = ASK_EACH_TIME, filename: str = ""
+    request: HttpRequest,
+    image: Image,
+    spec: str,
+    *,
+    cache: str = ASK_EACH_TIME,
+    filename: str = "",
+    may_redirect: bool = False,
 ) -> HttpResponse:
     """:raises Http404: the file is lost."""
     return deliver(
@@ -69,10 +75,13 @@ def send_rendition(
         cache=cache,
         filename=filename,
         make=lambda: rebuild(image, [SPECS[spec]]),
+        may_redirect=may_redirect,
     )
 
 
-def send_original(request: HttpRequest, image: Image, *, is_admin: bool) -> HttpResponse:
+def send_original(
+    request: HttpRequest, image: Image, *, is_admin: bool, may_redirect: bool = False
+) -> HttpResponse:
     """The file as a download: for the public a foreign one only re-encoded, without what its maker left in it.
 
     :raises Http404: the file is lost.
@@ -84,5 +93,12 @@ def send_original(request: HttpRequest, image: Image, *, is_admin: bool) -> Http
             etag=content_name(image, "original"),
             content_type=image.mime_type,
             filename=image.filename,
+            may_redirect=may_redirect,
         )
-    return send_rendition(request, image, FULL.name, filename=f"{image.filename.rpartition('.')[0]}.webp")
+    return send_rendition(
+        request,
+        image,
+        FULL.name,
+        filename=f"{image.filename.rpartition('.')[0]}.webp",
+        may_redirect=may_redirect,
+    )

@@ -2,15 +2,25 @@ import os
 import tempfile
 from pathlib import Path
 
+from django.conf import settings
 from django.core.exceptions import SuspiciousFileOperation
-from django.core.files.storage import FileSystemStorage
+from django.core.files.storage import FileSystemStorage, default_storage
 from django.utils.deconstruct import deconstructible
 
 TEMPORARY_PREFIX = ".part-"
 
 
+class ExactKeys:
+    """A file lies under exactly the key that was asked for: Django would rename a second one."""
+
+    def get_available_name(self, name, max_length=None):
+        if not name or (max_length and len(name) > max_length):
+            raise SuspiciousFileOperation(f"A storage key has 1 to {max_length} characters, not {len(name)}.")
+        return name
+
+
 @deconstructible(path="gallery.storage.ContentStorage")
-class ContentStorage(FileSystemStorage):
+class ContentStorage(ExactKeys, FileSystemStorage):
     """Files under keys that are made from their content.
 
     Django's own storage renames a second file of the same name and overwrites in place, so that a reader may see
@@ -21,11 +31,6 @@ class ContentStorage(FileSystemStorage):
     def path(self, name):
         check_key(name)
         return super().path(name)
-
-    def get_available_name(self, name, max_length=None):
-        if not name or (max_length and len(name) > max_length):
-            raise SuspiciousFileOperation(f"A storage key has 1 to {max_length} characters, not {len(name)}.")
-        return name
 
     def _save(self, name, content):
         target = Path(self.path(name))
@@ -46,6 +51,22 @@ class ContentStorage(FileSystemStorage):
         for directory in made:
             sync_directory(directory)
         return name
+
+
+def local_path(key: str) -> str:
+    """Where the stored file lies on this machine; out of a bucket it is fetched the first time.
+
+    :param key: made from the content, as that of LoRAs, so that a copy never grows old.
+    :raises FileNotFoundError: it is not there.
+    """
+    try:
+        return default_storage.path(key)
+    except NotImplementedError:  # not a disk
+        copies = ContentStorage(location=settings.DATA_DIR / "cache")
+        if not copies.exists(key):
+            with default_storage.open(key) as file:
+                copies.save(key, file)
+        return copies.path(key)
 
 
 def check_key(name: str) -> None:

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 from django.conf import settings
-from django.core.files.storage import default_storage
 
 from gallery.models import DiffusionModel, Lora
+from gallery.storage import local_path
 from imagineer.engine.model_folder import ModelInfo, read_model
 from imagineer.engine.types import ModelError
 from imagineer.starter_model import STARTER_MODEL_PATH
@@ -48,7 +48,7 @@ def model_path(model: DiffusionModel) -> Path:
 
 
 def lora_path(lora: Lora) -> str:
-    return default_storage.path(lora.file.name)
+    return local_path(lora.file.name)
 
 
 def _describe(info: ModelInfo) -> dict:

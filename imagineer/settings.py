@@ -180,7 +180,30 @@ STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 STATICFILES_DIRS = [BASE_DIR / "static"]
-X_ACCEL = env.address_prefix("IMAGINEER_X_ACCEL")  # an internal location of the proxy
+BUCKET = env.text("AWS_STORAGE_BUCKET_NAME")  # files lie there instead of in the data directory
+BUCKET_ORIGINS = []  # where browsers are sent for pictures
+if BUCKET:
+    endpoint = next(iter(env.origins("AWS_S3_ENDPOINT_URL")), "")
+    region = env.text("AWS_S3_REGION_NAME") or env.text("AWS_DEFAULT_REGION")
+    STORAGES["default"] = {
+        "BACKEND": "gallery.bucket.BucketStorage",
+        "OPTIONS": {
+            "bucket_name": BUCKET,
+            "endpoint_url": endpoint or None,
+            "region_name": region or None,
+            "access_key": env.text("AWS_ACCESS_KEY_ID") or None,
+            "secret_key": env.text("AWS_SECRET_ACCESS_KEY") or None,
+            "addressing_style": env.choice("AWS_S3_ADDRESSING_STYLE", "auto", ("auto", "path", "virtual")),
+            "location": env.text("AWS_LOCATION"),
+        },
+    }
+    if endpoint:
+        scheme, _, host = endpoint.partition("://")
+        BUCKET_ORIGINS = [endpoint, f"{scheme}://{BUCKET}.{host}"]
+    else:
+        regional = [f"https://{BUCKET}.s3.{region}.amazonaws.com"] if region else []
+        BUCKET_ORIGINS = [f"https://{BUCKET}.s3.amazonaws.com", *regional]
+X_ACCEL = "" if BUCKET else env.address_prefix("IMAGINEER_X_ACCEL")  # an internal location of the proxy
 MEDIA_URL = None  # nothing is served past the gate
 DATA_UPLOAD_MAX_MEMORY_SIZE = 200 * 2**20  # bytes a request
 FILE_UPLOAD_TEMP_DIR = None
@@ -235,7 +258,7 @@ CONTENT_SECURITY_POLICY = {
         "default-src": ["'none'"],
         "script-src": ["'self'"],
         "style-src": ["'self'"],
-        "img-src": ["'self'", "data:"],
+        "img-src": ["'self'", "data:", *BUCKET_ORIGINS],
         "font-src": ["'self'"],
         "connect-src": ["'self'"],
         # browsers hold the redirects of a form's answer to it, and Google's sign-in begins with a form

@@ -14,7 +14,14 @@ os.environ["IMAGINEER_ADMIN_EMAILS"] = "ada@example.org,grace@example.org"
 os.environ.setdefault("IMAGINEER_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["DJANGO_ALLOWED_HOSTS"] = "testserver,localhost,127.0.0.1"
-for name in ("REDIS_URL", "Q_CLUSTER_NAME", "IMAGINEER_MODEL", "IMAGINEER_LOG_FILE"):
+for name in (
+    "REDIS_URL",
+    "Q_CLUSTER_NAME",
+    "IMAGINEER_MODEL",
+    "IMAGINEER_LOG_FILE",
+    "AWS_STORAGE_BUCKET_NAME",
+    "IMAGINEER_X_ACCEL",
+):
     os.environ.pop(name, None)
 
 from tests.cluster_settings import *  # noqa: E402, F403
