@@ -7,6 +7,7 @@ import re
 import secrets
 
 from django.core.cache import cache
+from django.core.exceptions import ValidationError
 from django.db.models import Max, Q
 from django.http import Http404, QueryDict
 
@@ -31,8 +32,7 @@ def handle_order(
     """The context of the page that comes next, or the run that the order has become.
 
     :param template: what the page draws; without it the form asks.
-    :param submit: takes a checked ``ordering.Order`` and returns its run.
-    :raises ValidationError: raised by ``submit``.
+    :param submit: takes a valid form and returns the run of its ``order``; a ``ValidationError`` is told in the form.
     """
     viewer = Viewer.from_request(request)
     options = {"template": template, "is_admin": is_admin}
@@ -47,8 +47,12 @@ def handle_order(
         if form.is_valid() and _may_start_from(form, viewer):
             number = str(form.order.run.template_version.number)
             if "_draw" in request.POST and request.POST.get("checked_version") == number:
-                return {}, _submit_once(request, form.order, submit)
-            return _preflight(request, form, number), None
+                try:
+                    return {}, _submit_once(request, form, submit)
+                except ValidationError as error:
+                    form.take_errors(error)
+            else:
+                return _preflight(request, form, number), None
     return _form_page(form, viewer), None
 
 
@@ -85,18 +89,18 @@ def _preflight(request, form: OrderForm, number: str) -> dict:
     }
 
 
-def _submit_once(request, order, submit) -> BatchGenerationRun:
+def _submit_once(request, form: OrderForm, submit) -> BatchGenerationRun:
     """A confirmation that is sent twice starts one run."""
     key = request.POST.get("order_key", "")
     if not re.fullmatch("[0-9a-f]{32}", key):
-        return submit(order)
+        return submit(form)
     name = f"order-{key}"
     if not cache.add(name, 0, KEY_SECONDS):
         run = BatchGenerationRun.objects.filter(pk=cache.get(name) or 0).first()
         if run:
             return run
     try:
-        run = submit(order)
+        run = submit(form)
     except BaseException:
         cache.delete(name)
         raise

@@ -13,7 +13,7 @@ from templates_app.models import BatchGenerationRun, BatchTemplate, BatchTemplat
 from templates_app.prompts import RowSelectionError, item_name, select_rows
 
 MAX_CHECKBOXES = 400  # rows shown with a box each; of larger tables the numbers are written
-FOR_ADMINS = ("variants", "rating", "is_public")
+FOR_ADMINS = ("version", "variants", "rating", "is_public")
 
 SEED_MODES = [
     ("random", "Another seed for each picture"),
@@ -110,12 +110,13 @@ class OrderForm(forms.Form):
             self.fields["template"].required = False
         version = self.template and self.template.current
         self.fields["size"].choices = [("", "as the template says"), *_sizes()]
-        if self.template:
+        if self.template and is_admin:
             versions = self.template.versions.order_by("-number").defer("rows")
             self.fields["version"].queryset = versions
             self.fields["version"].empty_label = f"the current one, {version.number}"
             if chosen := self._chosen_version(versions):
                 version = chosen
+        if version:
             self._tell_defaults(version)
         self.rows = (
             [
@@ -161,7 +162,7 @@ class OrderForm(forms.Form):
         given = dict(self.cleaned_data)
         if self.errors or not self.template:
             return given
-        template, version = given.pop("template") or self.template, given.pop("version")
+        template, version = given.pop("template") or self.template, given.pop("version", None)
         for name in ("reference_search", "lora_mode", "seed_mode", "seed", "loras", "row", "size"):
             given.pop(name, None)
         if self.cleaned_data["size"] and not (given["width"] or given["height"]):
@@ -173,14 +174,19 @@ class OrderForm(forms.Form):
             given["loras"] = self.cleaned_data["loras"]
         if not self.is_admin:
             given["is_public"] = False
+        self.options = given | {"version": version}
         try:
-            self.order = ordering.plan_run(template, version=version, **given)
+            self.order = ordering.plan_run(template, **self.options)
         except ValidationError as error:
-            problems = error.error_dict if hasattr(error, "error_dict") else {NON_FIELD_ERRORS: error}
-            for name, problem in problems.items():
-                name = {"rows": "row_selection"}.get(name, name)
-                self.add_error(name if name in self.fields else None, problem)
+            self.take_errors(error)
         return self.cleaned_data
+
+    def take_errors(self, error: ValidationError) -> None:
+        """Tell what a service refused, each beside its field."""
+        problems = error.error_dict if hasattr(error, "error_dict") else {NON_FIELD_ERRORS: error}
+        for name, problem in problems.items():
+            name = {"rows": "row_selection"}.get(name, name)
+            self.add_error(name if name in self.fields else None, problem)
 
     def _row_selection(self) -> str:
         """What is written and what is ticked, together; all rows ticked are all rows, however many there will be."""

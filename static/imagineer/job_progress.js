@@ -1,6 +1,7 @@
 // Follows a job: an element with data-job-progress="URL" is filled from that JSON once a second while it is shown.
-// Inside it: [data-bar] is its <progress>, [data-field=NAME] gets the text of that key. Without this script the
-// page shows the state of the moment it was made.
+// Inside it: [data-bar] is its <progress>, [data-field=NAME] gets the text of that key. What is marked data-live=NAME
+// anywhere on the page is taken anew from the page's own address when something has been finished; a page without
+// such a part is loaded again at the end. Without this script it shows the state of the moment it was made.
 (function () {
   "use strict";
 
@@ -19,7 +20,19 @@
     }
   }
 
+  async function refresh() {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (!answer.ok || answer.redirected) throw new Error(answer.status);
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of document.querySelectorAll("[data-live]")) {
+      const newer = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
+      if (newer && newer.innerHTML !== part.innerHTML) part.replaceChildren(...newer.childNodes);
+    }
+  }
+
   async function follow(place) {
+    const isLive = document.querySelector("[data-live]") !== null;
+    let seen = "";
     for (let misses = 0; ; ) {
       await new Promise((resolve) => setTimeout(resolve, PAUSE * Math.min(30, 2 ** misses)));
       if (document.hidden) continue;
@@ -27,10 +40,13 @@
         const answer = await fetch(place.dataset.jobProgress, { headers: { Accept: "application/json" } });
         if (!answer.ok) throw new Error(answer.status);
         const state = await answer.json();
-        misses = 0;
         show(place, state);
+        const now = [state.status, state.done, state.failed, state.total].join();
+        if (isLive && now !== seen) await refresh();
+        seen = now;
+        misses = 0;
         if (!state.is_active) {
-          location.reload(); // the buttons and links that belong to the end
+          if (!isLive) location.reload(); // the buttons and links that belong to the end
           return;
         }
       } catch {

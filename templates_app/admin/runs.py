@@ -80,13 +80,13 @@ class RunAdmin(admin.ModelAdmin):
         if not self.has_add_permission(request):
             raise PermissionDenied
 
-        def submit(order):
-            return ordering.submit(order, created_by=request.user)
+        def submit(form):
+            return ordering.submit(form.order, created_by=request.user)
 
         context, run = handle_order(request, is_admin=True, submit=submit)
         if run:
             self.message_user(request, f"{run.job.total} pictures are queued.", messages.SUCCESS)
-            return redirect("admin:jobs_job_change", run.pk)
+            return redirect("run", run.pk)
         title = "Draw this?" if "order" in context else "Draw a set"
         context |= self.admin_site.each_context(request) | {"title": title, "opts": self.opts}
         return TemplateResponse(

@@ -1,6 +1,9 @@
+import json
+
 from django.conf import settings
-from django.db import models
+from django.db import connections, models
 from django.db.models import F, Q
+from django.db.models.functions import Cast
 
 from gallery.models import Album, DiffusionModel, Image, Rating
 from gallery.models.images import UNRESTRICTED
@@ -32,6 +35,13 @@ class RunQuerySet(models.QuerySet):
         return self.select_related("job", "album", "model", "template_version", "reference_image").defer(
             "template_version__rows", "reference_image__generation_params"
         )
+
+    def with_lora(self, name: str):
+        """Those that draw with the LoRA of this name. SQLite looks at the JSON's text, which escapes what is not ASCII."""
+        if connections[self.db].features.supports_json_field_contains:
+            return self.filter(loras__contains=[{"lora": name}])
+        text = Cast("loras", models.TextField())
+        return self.annotate(loras_text=text).filter(loras_text__contains=f'"lora": {json.dumps(name)}')
 
 
 class BatchGenerationRun(models.Model):
@@ -100,19 +110,11 @@ class BatchGenerationRun(models.Model):
         help_text="How far from the reference picture, 0.05 to 1.",
     )
 
-    visitor = models.CharField(
-        max_length=32,
-        blank=True,
-        editable=False,
-        help_text="A keyed hash of the network that a visitor ordered it from; empty: an admin's.",
-    )
-
     objects = RunQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
         verbose_name = "generation run"
-        indexes = [models.Index(fields=["visitor"], condition=~Q(visitor=""), name="run_visitor")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(parent=None) | Q(has_own_album=False), name="reroll_has_no_album_of_its_own"

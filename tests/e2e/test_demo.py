@@ -132,7 +132,7 @@ def test_the_curator_orders_a_set_watches_cancels_and_retries_it(curator, demo):
     page.get_by_label("Steps:").fill("150")
     page.get_by_role("button", name="Look at the order …").click()
     page.get_by_role("button", name="Draw 12 pictures").click()
-    page.wait_for_url(re.compile(r"/admin/jobs/job/\d+/change/"))
+    page.wait_for_url(re.compile(r"/runs/\d+$"))
     bar = page.locator("progress[data-bar]")
     page.wait_for_function("() => document.querySelector('progress[data-bar]').value > 0", timeout=240_000)
     assert float(bar.get_attribute("max")) == 12

@@ -1,0 +1,307 @@
+"""The pages of runs: one run with its slots, one slot, the history."""
+
+import re
+
+import pytest
+
+from gallery.ingest import ingest_image
+from gallery.models import AlbumImage, Image, Lora, SourceType
+from gallery.services import add_images, create_album, delete_album, set_album_public
+from imagineer.jobs import runner
+from imagineer.jobs.models import Job, JobStatus
+from templates_app import slots
+from templates_app.models import BatchGenerationRun, RunItem
+from tests.factories import make_template, start_run
+from tests.gallery.pictures import png
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def desk(client, ada):
+    client.force_login(ada)
+    return client
+
+
+def text_of(client, address) -> str:
+    answer = client.get(address)
+    assert answer.status_code == 200, address
+    return answer.content.decode()
+
+
+def finish(run, *, but=(), rating="safe"):
+    """As if the run had been drawn, with a picture for each item but these positions, which failed."""
+    album = run.album or create_album(
+        name=run.album_name,
+        source_type=SourceType.BATCH_GENERATION,
+        source_id=run.pk,
+        is_public=run.is_public,
+    )
+    for item in run.items.order_by("position", "variant"):
+        if item.position in but:
+            RunItem.objects.filter(pk=item.pk).update(status=JobStatus.FAILED, error="secret folder /data")
+            continue
+        image = ingest_image(
+            png(item.pk), source_type=SourceType.BATCH_GENERATION, filename=f"{item.name}.png", rating=rating
+        ).image
+        Image.objects.filter(pk=image.pk).update(source_id=run.pk)
+        if run.has_own_album:
+            add_images(album, [image], positions=[(item.position - 1) * run.variants + item.variant])
+        RunItem.objects.filter(pk=item.pk).update(status=JobStatus.COMPLETED, image=image, seconds=2)
+    failed = len(but)
+    Job.objects.filter(pk=run.pk).update(
+        status=JobStatus.COMPLETED,
+        done=run.job.total - failed,
+        failed=failed,
+        started_at=run.job.created_at,
+        finished_at=run.job.created_at,
+    )
+    if run.has_own_album:
+        BatchGenerationRun.objects.filter(pk=run.pk).update(album=album)
+    return BatchGenerationRun.objects.for_lists().get(pk=run.pk)
+
+
+# ---- The page of a run
+
+
+def test_everybody_sees_the_slots_of_a_public_run(client):
+    run = finish(start_run(), but=(2,))
+    text = text_of(client, run.get_absolute_url())
+    assert text.count('<li class="slot ') == 3
+    assert "1 The Sun" in text
+    assert '<span data-field="done">2</span> of 3 pictures' in text
+    assert "1 failed" in text
+    assert "secret folder" not in text
+    assert f"/images/{run.items.get(position=1).image_id}?album={run.album_id}" in text
+    assert "Retry" not in text
+    assert "/slots/" not in text
+
+
+def test_admins_see_why_a_slot_failed_and_what_can_be_done(desk):
+    run = finish(start_run(), but=(2,))
+    text = text_of(desk, run.get_absolute_url())
+    assert "secret folder" in text
+    assert "Retry what is missing" in text
+    assert f"/runs/{run.pk}/slots/2" in text
+    assert f"/templates/{run.template_version.template_id}/draw?run={run.pk}" in text
+
+
+def test_a_private_run_shows_states_and_no_words(client):
+    run = finish(start_run(is_public=False, album_name="Hidden", user_theme="hidden neon"), but=(2,))
+    text = text_of(client, run.get_absolute_url())
+    assert text.count('<li class="slot ') == 3
+    for word in ("Hidden", "hidden neon", "The Sun", "/media/", "/images/", "secret", "Skies"):
+        assert word not in text
+    assert "A private run" in text
+
+
+def test_a_restricted_picture_in_a_slot_is_blurred_and_nameless(client):
+    run = finish(start_run(rating="safe"), rating="adult")
+    text = text_of(client, run.get_absolute_url())
+    assert "/blurred-" in text
+    assert "/grid-" not in text
+    assert "The Sun" not in text
+
+
+def test_what_was_chosen_anew_stands_in_its_slot(client, desk):
+    run = finish(start_run())
+    again = finish(slots.reroll_slot(run, 2))
+    new = again.items.get().image
+    slots.promote(run, 2, new)
+    assert f"/images/{new.pk}?album=" in text_of(client, run.get_absolute_url())
+    assert "chosen anew" in text_of(desk, run.get_absolute_url())
+    assert "draws row 2 of" in text_of(desk, again.get_absolute_url())
+
+
+def test_a_run_of_a_thousand_rows_is_paged_at_the_same_cost(desk, django_assert_max_num_queries):
+    few = finish(start_run())
+    many = make_template(name="Many", rows=[{"name": f"Row {n}", "text": "a star"} for n in range(1000)])
+    run = start_run(many)
+    desk.get(few.get_absolute_url())
+    with django_assert_max_num_queries(25) as asked:
+        desk.get(few.get_absolute_url())
+    seen, address = [], run.get_absolute_url()
+    while address:
+        with django_assert_max_num_queries(
+            len(asked) + 6
+        ):  # what an active run has to tell of the time it takes
+            text = text_of(desk, address)
+        seen += re.findall(r"/slots/(\d+)\"", text)
+        following = re.search(r'rel="next" href="([^"]+)"', text)
+        address = following and run.get_absolute_url() + following[1].replace("&amp;", "&")
+    assert [int(position) for position in seen] == list(range(1, 1001))
+
+
+def test_a_run_without_a_template_has_its_page(desk):
+    from templates_app import ordering
+
+    run = ordering.start_single("a red crab", steps=2)
+    assert "a red crab" in text_of(desk, run.get_absolute_url())
+
+
+def test_a_run_is_cancelled_and_retried_from_its_page(desk):
+    run = start_run()
+    assert "Cancel" in text_of(desk, run.get_absolute_url())
+    assert desk.post(f"/runs/{run.pk}/cancel").status_code == 302
+    assert "cancelled already" in desk.post(f"/runs/{run.pk}/cancel", follow=True).content.decode()
+    run.job.refresh_from_db()
+    assert run.job.status == JobStatus.CANCELLED
+    assert "Cancelled" in text_of(desk, run.get_absolute_url())
+    desk.post(f"/runs/{run.pk}/retry")
+    run.job.refresh_from_db()
+    assert run.job.status == JobStatus.QUEUED
+    assert "is queued" in desk.post(f"/runs/{run.pk}/retry", follow=True).content.decode()
+
+
+def test_only_admins_act_on_runs_and_slots(client, stranger):
+    run = finish(start_run())
+    addresses = [f"/runs/{run.pk}/{what}" for what in ("cancel", "retry")]
+    addresses += [f"/runs/{run.pk}/slots/1/{what}" for what in ("reroll", "promote", "discard")]
+    for address in addresses:
+        assert client.post(address).status_code == 302
+        assert "/auth/login" in client.post(address)["Location"]
+    assert client.get(f"/runs/{run.pk}/slots/1").status_code == 302
+    client.force_login(stranger)
+    for address in addresses:
+        assert client.post(address).status_code == 403
+    assert client.get(f"/runs/{run.pk}/slots/1").status_code == 403
+    assert Job.objects.count() == 1
+
+
+# ---- One slot
+
+
+def test_a_slot_is_drawn_again_looked_at_chosen_and_tidied_on_its_page(desk):
+    run = finish(start_run())
+    old = run.items.get(position=2).image_id
+    page = f"/runs/{run.pk}/slots/2"
+    assert (
+        desk.post(f"{page}/reroll", {"variants": 2, "prompt": "a crab", "negative_prompt": ""}).status_code
+        == 302
+    )
+    again = run.rerolls.get()
+    assert again.items.first().prompt == "a crab"
+    assert "data-is-active" in text_of(desk, page)
+    assert desk.get(f"{page}/progress").json()["is_active"] is True
+    first, second = finish(again).items.values_list("image", flat=True)
+    text = text_of(desk, page)
+    assert "another prompt" in text
+    assert text.count("Use this one") == 2
+    assert desk.get(f"{page}/progress").json() == {
+        "status": "completed",
+        "is_active": False,
+        "done": 3,
+        "failed": 0,
+        "total": 3,
+        "message": "",
+    }
+    desk.post(f"{page}/promote", {"image": first, "variant": 1, "instead_of": old})
+    assert AlbumImage.objects.get(album=run.album_id, position=2).image_id == first
+    late = desk.post(f"{page}/promote", {"image": second, "variant": 1, "instead_of": old}, follow=True)
+    assert "another picture there meanwhile" in late.content.decode()
+    desk.post(f"{page}/discard", {"image": second})
+    assert text_of(desk, page).count("Use this one") == 1
+    kept = desk.post(f"{page}/discard", {"image": first}, follow=True)
+    assert "stands in the album" in kept.content.decode()
+    delete_album(run.album)
+    gone = desk.post(f"{page}/promote", {"image": old, "variant": 1}, follow=True)
+    assert "has been deleted" in gone.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        ({"variants": "17"}, "less than or equal to 16"),
+        ({"variants": "1", "seed": "-1"}, "from 0 to 2147483647"),
+        ({"variants": "1", "steps": "151"}, "from 1 to 150"),
+        ({"variants": "1", "prompt": "x" * 2001}, "2,000 are allowed"),
+        ({"variants": "many"}, "Enter a whole number"),
+    ],
+)
+def test_a_wrong_reroll_is_told_beside_its_field(desk, order, words):
+    run = finish(start_run())
+    answer = desk.post(f"/runs/{run.pk}/slots/2/reroll", order)
+    assert answer.status_code == 400
+    assert words in answer.content.decode()
+    assert not run.rerolls.exists()
+
+
+@pytest.mark.parametrize("image", ["", "x", "9" * 30, "-1", "999999"])
+def test_a_picture_that_is_none_is_promoted_nowhere(desk, image):
+    run = finish(start_run())
+    before = list(AlbumImage.objects.values_list("image", "position"))
+    answer = desk.post(f"/runs/{run.pk}/slots/2/promote", {"image": image})
+    assert answer.status_code in (302, 404)
+    assert list(AlbumImage.objects.values_list("image", "position")) == before
+
+
+@pytest.mark.parametrize("position", [4, 0, 10**18, 10**30])
+def test_a_slot_that_is_not_there_is_404(desk, position):
+    run = finish(start_run())
+    assert desk.get(f"/runs/{run.pk}/slots/{position}").status_code == 404
+
+
+# ---- The history
+
+
+def names(text) -> list[str]:
+    return re.findall(r'<h2><a href="/runs/\d+">([^<]*)</a>', text)
+
+
+def test_the_history_lists_runs_in_their_own_right_newest_first(client):
+    template = make_template()
+    first = start_run(template, album_name="First")
+    start_run(template, album_name="Second", user_theme="hidden neon", is_public=False)
+    slots.reroll_slot(first, 1)
+    assert names(text_of(client, "/runs")) == ["A private run", "First"]
+    assert "hidden neon" not in text_of(client, "/runs")
+
+
+def test_the_history_is_filtered_by_all_that_an_order_names(desk):
+    Lora.objects.create(name="ink ✒", file="loras/ink.safetensors")
+    template = make_template()
+    inked = start_run(template, album_name="Inked", loras=[{"lora": "ink ✒"}])
+    other = start_run(make_template(name="Other"), album_name="Plain", user_theme="glass")
+    runner.request_cancel(other.job)
+    for query, expected in {
+        f"template={template.pk}": ["Inked"],
+        "status=cancelled": ["Plain"],
+        "theme=GLASS": ["Plain"],
+        "theme=ink": ["Inked"],
+        "lora=ink ✒": ["Inked"],
+        "lora=ink": [],
+        f"model={inked.model.name}": ["Plain", "Inked"],
+        "model=none": [],
+        "template=&status=&theme=&lora=&model=": ["Plain", "Inked"],
+    }.items():
+        assert names(text_of(desk, f"/runs?{query}")) == expected, query
+    assert "cannot be followed" in text_of(desk, "/runs?template=x")
+
+
+def test_no_filter_finds_a_run_by_words_that_are_not_for_the_viewer(client, api, admin_api):
+    Lora.objects.create(name="ink", file="loras/ink.safetensors")
+    run = start_run(is_public=False, album_name="Hidden", user_theme="hidden", loras=[{"lora": "ink"}])
+    queries = (
+        "theme=hidden",
+        f"template={run.template_version.template_id}",
+        f"model={run.model.name}",
+        "lora=ink",
+    )
+    for query in queries:
+        assert names(text_of(client, f"/runs?{query}")) == []
+        assert api.get(f"/api/runs?{query}").json()["runs"] == []
+        assert len(admin_api.get(f"/api/runs?{query}").json()["runs"]) == 1
+    assert len(api.get("/api/runs?status=queued").json()["runs"]) == 1
+
+
+def test_the_queries_of_the_history_do_not_grow(client, django_assert_max_num_queries):
+    template = make_template()
+    finish(start_run(template))
+    client.get("/runs")
+    with django_assert_max_num_queries(12) as few:
+        client.get("/runs")
+    for number in range(8):
+        run = finish(start_run(template, album_name=f"Run {number}", row_selection="1"))
+        set_album_public(run.album, is_public=number % 2 == 0)
+    with django_assert_max_num_queries(len(few)):
+        client.get("/runs")
