@@ -3,6 +3,7 @@
 An app registers one provider for its ``source_type`` in ``AppConfig.ready()``.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,10 +31,20 @@ class Provider(Protocol):
 
 
 _providers: dict[str, Provider] = {}
+_actions: list[Callable[..., Origin | None]] = []
 
 
 def register_origin(source_type: str, provider: Provider) -> None:
     _providers[source_type] = provider
+
+
+def register_action(action: Callable[..., Origin | None]) -> None:
+    """:param action: ``action(image, viewer)``: what an app offers to do with a picture, or None."""
+    _actions.append(action)
+
+
+def actions_for(image, viewer) -> list[Origin]:
+    return [offered for action in _actions if (offered := action(image, viewer))]
 
 
 def provider_of(source_type: str) -> Provider | None:

@@ -95,6 +95,11 @@ POLICY = {
     "queue": GATED,
     "api:job-list": GATED,
     "api:job-detail": GATED,
+    "generate": ADMIN,
+    "sessions": ADMIN,
+    "session-new": ADMIN,
+    "session": ADMIN,
+    "session-act": ADMIN,
 }
 
 # The methods of each address that is not only read (GET, and HEAD with it). Every other method is answered by 405.
@@ -115,6 +120,9 @@ METHODS = {
     "api:job-detail": "GET DELETE",
     "api:prompt-template-list": "GET POST",
     "api:prompt-template-detail": "GET PUT PATCH DELETE",
+    "generate": "GET POST",
+    "session-new": "GET POST",
+    "session-act": "POST",
     "api:session-list": "GET POST",
     "api:session-steps": "GET POST",
     "api:session-choose": "POST",

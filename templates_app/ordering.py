@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q
 
 from gallery.models import DiffusionModel, Image
 from gallery.weights import find_model
 from imagineer.engine.schedulers import SCHEDULERS
 from imagineer.engine.types import ModelError
 from imagineer.jobs import runner
-from imagineer.jobs.models import ACTIVE, Job, JobStatus
+from imagineer.jobs.models import Job, JobStatus
 from templates_app import limits
 from templates_app.generation_settings import default_options
 from templates_app.lora_stack import check_loras
@@ -36,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 KIND = "generation"
 MAX_ITEMS = 10_000
-MAX_PUBLIC_BACKLOG = 200  # pictures of visitors that may wait at one time
 DEFAULT_STRENGTH = 0.6  # image to image, unless the order says another
 # Who goes first in the queue; a running set gives way to what is above it at its next batch.
 INTERACTIVE, SET, VISITOR = runner.URGENT, 0, -10
@@ -190,12 +188,6 @@ def submit(order: Order, *, created_by=None, inline: bool = False, priority: int
         item.run = run
     RunItem.objects.bulk_create(items, batch_size=500)
     return run
-
-
-def count_public_backlog() -> int:
-    """Pictures that visitors have ordered and that are not made yet."""
-    waiting = Q(run__job__status__in=ACTIVE, run__job__created_by=None, run__is_public=False)
-    return RunItem.objects.filter(waiting, status__in=ACTIVE).count()
 
 
 def retry_run(run: BatchGenerationRun) -> BatchGenerationRun:

@@ -4,7 +4,7 @@ from django.db.models import Case, CharField, F, Q, Value, When
 from django.db.models.functions import Coalesce
 
 from gallery.models import SourceType
-from gallery.origins import Origin, register_origin
+from gallery.origins import Origin, register_action, register_origin
 from templates_app.limits import MAX_VARIANTS
 from templates_app.models import BatchGenerationRun
 
@@ -12,18 +12,21 @@ from templates_app.models import BatchGenerationRun
 class GenerationOrigin:
     def describe(self, source_ids, viewer) -> dict[int, Origin]:
         """The template's name, or that it was a single picture, with a link to the run's page; no name of a run whose
-        texts are not for the viewer."""
+        texts are not for the viewer. To admins, the step of a session that it was."""
         runs = BatchGenerationRun.objects.filter(pk__in=source_ids)
         told = runs.told_to(viewer).values("pk")
-        names = runs.annotate(
+        rows = runs.annotate(
             origin_name=Case(
                 When(~Q(pk__in=told), then=Value("A run")),
                 default=Coalesce("template_version__template__name", Value("Single picture")),
                 output_field=CharField(),
             )
-        )
+        ).values_list("pk", "origin_name", "session_step__session", "session_step__position")
         return {
-            pk: Origin(name=name, url=f"/runs/{pk}") for pk, name in names.values_list("pk", "origin_name")
+            pk: Origin(name=f"Step {position} of a session", url=f"/sessions/{session}?step={position}")
+            if session and viewer.is_admin
+            else Origin(name=name, url=f"/runs/{pk}")
+            for pk, name, session, position in rows
         }
 
     def steps(self, image) -> list[dict]:
@@ -51,5 +54,12 @@ class GenerationOrigin:
         return []
 
 
+def offer_refinement(image, viewer) -> Origin | None:
+    if viewer.is_admin and not image.is_gone:
+        return Origin(name="Refine …", url=f"/sessions/new?source={image.pk}")
+    return None
+
+
 def register():
     register_origin(SourceType.BATCH_GENERATION, GenerationOrigin())
+    register_action(offer_refinement)

@@ -9,7 +9,7 @@ from templates_app.api.settings import SettingsView
 from templates_app.api.single import GenerateView
 from templates_app.api.templates import TemplateViewSet
 from templates_app.views import runs as views
-from templates_app.views import slots
+from templates_app.views import sessions, single, slots
 from templates_app.views.history import run_list
 from templates_app.views.orders import draw_page
 from templates_app.views.templates import template_list, template_page
@@ -17,6 +17,11 @@ from templates_app.views.templates import template_list, template_page
 page_patterns = [
     path("templates", template_list, name="templates"),
     path("templates/<int:pk>", template_page, name="template"),
+    path("generate", single.generate, name="generate"),
+    path("sessions", sessions.session_list, name="sessions"),
+    path("sessions/new", sessions.session_new, name="session-new"),
+    path("sessions/<int:pk>", sessions.session_page, name="session"),
+    path("sessions/<int:pk>/steps/<int:position>", sessions.session_act, name="session-act"),
     path("templates/<int:pk>/draw", draw_page, name="template-draw"),
     path("runs", run_list, name="runs"),
     path("runs/<int:pk>", views.run_page, name="run"),

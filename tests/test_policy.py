@@ -163,12 +163,12 @@ def test_each_address_answers_each_method_as_declared(who, stranger, ada):
             is_api, is_write = name.startswith("api:"), method not in READS
             if is_api and refusal and name not in WRITABLE_BY_ALL and (is_write or POLICY[name] == ADMIN):
                 expected = {refusal} if method in methods else {refusal, 405}
+            elif method in methods and not is_api and POLICY[name] == ADMIN and who != "admin":
+                expected = {302} if who == "anonymous" else {403}  # a person is asked to sign in
             elif method in methods:
                 expected = {200, 201, 202, 204, 302, 400, 404, 409, 410} | (
                     {503} if name == "api:health" else set()
                 )
-                if refusal == 403 and POLICY[name] == ADMIN:
-                    expected = {403}  # a page for admins; the anonymous are led to the sign-in
             else:
                 expected = {405}
             if name == "demo-sign-in" and method == "HEAD":

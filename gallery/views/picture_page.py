@@ -3,7 +3,7 @@
 from django.views.decorators.http import require_safe
 
 from gallery.models import Album, AlbumImage, Image, LabelType
-from gallery.origins import describe_all
+from gallery.origins import actions_for, describe_all
 from gallery.paging import ALBUM_ORDER, cut_page
 from gallery.recipes import describe_recipe, write_infotext
 from gallery.similar import find_similar
@@ -40,6 +40,7 @@ def image(request, pk: int):
         albums=albums,
         is_training_source=any(album.is_training_source for album in albums),
         origin=describe_all([source], viewer).get(source),
+        actions=actions_for(image, viewer),
         neighbours=neighbours(request, image, albums, viewer),
         made_from=[tile(found, viewer) for found in made_from],
         made_of_it=[tile(found, viewer) for found in made_of_it],

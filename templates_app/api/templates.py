@@ -4,13 +4,13 @@ from django.conf import settings
 from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import Throttled, ValidationError
+from rest_framework.exceptions import Throttled
 from rest_framework.response import Response
 
-from gallery.models import Image
 from gallery.visibility import Viewer
 from imagineer.api import Conflict, IsAdmin, IsAdminOrReadOnly, NetworkThrottle
-from templates_app import authoring, ordering
+from imagineer.client import client_network
+from templates_app import authoring, ordering, visitors
 from templates_app.api.context import viewer_context
 from templates_app.filters import TemplateFilter
 from templates_app.models import BatchGenerationRun, BatchTemplate
@@ -138,32 +138,31 @@ class TemplateViewSet(mixins.DestroyModelMixin, viewsets.ReadOnlyModelViewSet):
         order = RunRequestSerializer(data=request.data)
         order.is_valid(raise_exception=True)
         options = {name: value for name, value in order.validated_data.items() if value is not None}
-        if not request.user.is_staff:
-            options["is_public"], options["rating"] = False, ""
-            self._check_reference(options.get("reference_image_id"))
-            if ordering.count_public_backlog() >= ordering.MAX_PUBLIC_BACKLOG:
-                raise Throttled(
-                    wait=60, detail="Too many pictures of visitors wait already. Try again later."
-                )
-            if options.get("variants", 1) > 1:
-                raise ValidationError({"variants": ["Visitors get one picture a row."]})
-        run = ordering.start_run(
-            template, created_by=request.user if request.user.is_authenticated else None, **options
-        )
+        created_by = request.user if request.user.is_authenticated else None
+        message = "{} pictures are queued."
+        if request.user.is_staff:
+            run = ordering.start_run(template, created_by=created_by, **options)
+        else:
+            run = self._start_for_visitor(template, created_by=created_by, **options)
+            message += " They are private until an admin publishes them; the run says how far they are."
         return Response(
             {
                 "run": RunSerializer(run, context=viewer_context(request)).data,
                 "template": TemplateSerializer(template).data,
-                "message": f"{run.job.total} pictures are queued.",
+                "message": message.format(run.job.total),
             },
             status=status.HTTP_202_ACCEPTED,
         )
 
-    def _check_reference(self, image_id: int | None) -> None:
-        """A visitor starts from what a visitor sees; all else is as if it were not there."""
-        viewer = Viewer.from_request(self.request)
-        seen = Image.objects.visible_to(viewer).described_for(viewer)
-        if image_id is not None and not seen.filter(pk=image_id).exists():
-            raise ValidationError(
-                {"reference_image_id": [f"There is no picture {image_id} that a run could start from."]}
+    def _start_for_visitor(self, template, **options) -> BatchGenerationRun:
+        for name in ("is_public", "rating"):
+            options.pop(name, None)
+        try:
+            return visitors.start_visitor_run(
+                template,
+                network=client_network(self.request),
+                viewer=Viewer.from_request(self.request),
+                **options,
             )
+        except visitors.BacklogFull as full:
+            raise Throttled(wait=visitors.RETRY_AFTER, detail=str(full)) from full

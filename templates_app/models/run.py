@@ -110,11 +110,19 @@ class BatchGenerationRun(models.Model):
         help_text="How far from the reference picture, 0.05 to 1.",
     )
 
+    visitor = models.CharField(
+        max_length=32,
+        blank=True,
+        editable=False,
+        help_text="A keyed hash of the network that a visitor ordered it from; empty: an admin's.",
+    )
+
     objects = RunQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
         verbose_name = "generation run"
+        indexes = [models.Index(fields=["visitor"], condition=~Q(visitor=""), name="run_visitor")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(parent=None) | Q(has_own_album=False), name="reroll_has_no_album_of_its_own"

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.clusters import ROOT, do_without, wait_until
+from tests.imagineer.accounts.conftest import google  # noqa: F401  a fixture
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [

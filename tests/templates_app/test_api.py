@@ -155,11 +155,32 @@ def test_a_forged_address_does_not_reset_the_throttle(api, settings):
     assert answers.count(202) == 10
 
 
-def test_what_visitors_may_have_waiting_is_bounded(api, settings):
+def test_whoever_changes_address_within_an_ipv6_network_is_still_one(api, settings):
     settings.PUBLIC_GENERATION = True
-    many = make_template(name="Many", rows=[{"name": f"Row {n}", "text": "a star"} for n in range(150)])
-    assert order(api, many, variants=16).status_code == 400
-    assert [order(api, many).status_code for _ in range(3)] == [202, 202, 429]
+    template = make_template()
+
+    def ask(address):
+        path = f"/api/batch-templates/{template.pk}/generate"
+        return api.post(path, ORDER, format="json", REMOTE_ADDR=address).status_code
+
+    assert [ask(f"2001:db8:1:2::{number:x}") for number in range(12)].count(202) == 10
+    assert ask("2001:db8:1:3::1") == 202
+
+
+def test_behind_a_proxy_visitors_are_told_apart_by_what_it_saw(api, settings):
+    settings.PUBLIC_GENERATION, settings.TRUSTED_PROXIES = True, 1
+    template = make_template()
+
+    def ask(number, client):
+        return api.post(
+            f"/api/batch-templates/{template.pk}/generate",
+            ORDER,
+            format="json",
+            headers={"X-Forwarded-For": f"198.51.100.{number}, {client}"},
+        ).status_code
+
+    assert [ask(number, "203.0.113.7") for number in range(12)].count(202) == 10
+    assert ask(99, "203.0.113.8") == 202
 
 
 @pytest.mark.parametrize(
