@@ -17,7 +17,14 @@ PAGES = {
     "albums": "/albums",
     "album": "/albums/1",
     "picture": "/images/4?album=1",
+    "lightbox": "/albums/1#open",
+    "templates": "/templates",
+    "template": "/templates/1",
     "run": "/runs/1",
+    "loras": "/loras",
+    "about": "/about",
+    "age": "/age-confirmation",
+    "sign-in": "/auth/login",
 }
 DESK = {
     "dashboard": "/admin/",
@@ -58,6 +65,12 @@ def main() -> None:
 def photograph(page, address: str, name: str) -> None:
     page.goto(address)
     page.wait_for_load_state("networkidle")
+    if address.endswith("#open"):
+        page.locator(".tiles a").nth(3).click()
+        page.wait_for_selector(".pswp--open")
+        page.get_by_role("button", name="Recipe").click()
+        page.wait_for_selector(".lightbox-recipe .recipe")
+        page.wait_for_timeout(500)  # until it has grown
     page.screenshot(path=FOLDER / name)
 
 
