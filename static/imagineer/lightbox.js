@@ -155,4 +155,7 @@ lightbox.on("close", () => {
   // the page shows what was looked at last, though it may have come from another page
   lightbox.pswp.currSlide?.data.element?.scrollIntoView({ block: "nearest", behavior: "instant" });
 });
-if (list) lightbox.init();
+if (list) {
+  lightbox.init();
+  list.dataset.lightbox = "ready";
+}

@@ -86,6 +86,7 @@ def test_the_lightbox_opens_moves_and_closes_by_keyboard(visit, demo):
     page = visit()
     page.goto(demo.printed("The album"))
     wait_for_pictures(page, 12)
+    page.wait_for_selector("[data-lightbox=ready]")
     page.locator("main .tiles a").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_selector(".pswp--open")

@@ -36,7 +36,7 @@ def many(demo):
 
 
 def open_picture(page, number):
-    page.wait_for_load_state("networkidle")  # before its script has come, a picture is a link
+    page.wait_for_selector("[data-lightbox=ready]")  # until then a picture is a link
     page.locator("main .tiles a").nth(number).focus()
     page.keyboard.press("Enter")
     page.wait_for_selector(".pswp--open")

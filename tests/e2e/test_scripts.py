@@ -68,11 +68,11 @@ def test_there_are_sixty_of_them_and_each_would_be_noticed(chromium):
         before = len(fired)
         page.goto("about:blank")
         page.set_content(f"<body>{payload}", wait_until="commit")
-        page.wait_for_timeout(30)
+        page.wait_for_timeout(60)
         if len(fired) == before and not page.evaluate(FOUND):
             unnoticed.append(payload)
     context.close()
-    assert len(as_markup) > 40 and len(unnoticed) < len(as_markup) / 10, unnoticed
+    assert len(as_markup) > 35 and len(unnoticed) <= 4, unnoticed
 
 
 def test_none_fires_on_the_public_pages(look, made):
@@ -93,6 +93,7 @@ def test_none_fires_on_the_public_pages(look, made):
 def test_none_fires_in_the_lightbox(look, made):
     look(f"/albums/{made['album']}")
     page = look.page
+    page.wait_for_selector("[data-lightbox=ready]")
     page.locator(".tiles a").first.click()
     page.wait_for_selector(".pswp--open")
     page.wait_for_timeout(500)
