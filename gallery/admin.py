@@ -16,7 +16,9 @@ from gallery.services import (
     trash_image,
     update_album,
 )
+from gallery.settings_admin import LibrarySettingsAdmin  # noqa: F401  registers itself
 from gallery.sharing_admin import SharingMixin
+from gallery.trash import purge_image
 
 
 def thumbnail(image: Image | None):
@@ -130,7 +132,7 @@ class ImageAdmin(SharingMixin, ThumbnailAdmin):
             },
         ),
     ]
-    actions = [*[rating_action(rating) for rating in Rating], "trash", "restore"]
+    actions = [*[rating_action(rating) for rating in Rating], "trash", "restore", "purge"]
 
     def get_queryset(self, request):
         return super().get_queryset(request).select_related("model", "created_by")
@@ -173,6 +175,13 @@ class ImageAdmin(SharingMixin, ThumbnailAdmin):
         for image in images:
             restore_image(image)
         self.message_user(request, f"{len(images)} pictures restored.", messages.SUCCESS)
+
+    @admin.action(description="Delete for good what is in the trash", permissions=["change"])
+    def purge(self, request, queryset):
+        images = list(queryset.filter(trashed_at__isnull=False, retracted_at=None))
+        for image in images:
+            purge_image(image)
+        self.message_user(request, f"{len(images)} pictures deleted for good.", messages.SUCCESS)
 
 
 class AlbumForm(forms.ModelForm):

@@ -7,7 +7,10 @@ class GalleryConfig(AppConfig):
 
     def ready(self):
         from gallery.orphans import sweep_part
+        from gallery.trash import prune_trash
         from imagineer.jobs.reaper import on_tick
+
+        on_tick(prune_trash)
 
         @on_tick
         def sweep_orphans() -> int:

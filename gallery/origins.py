@@ -32,6 +32,7 @@ class Provider(Protocol):
 
 _providers: dict[str, Provider] = {}
 _actions: list[Callable[..., Origin | None]] = []
+_releases: list[Callable[[list[int]], None]] = []
 
 
 def register_origin(source_type: str, provider: Provider) -> None:
@@ -45,6 +46,17 @@ def register_action(action: Callable[..., Origin | None]) -> None:
 
 def actions_for(image, viewer) -> list[Origin]:
     return [offered for action in _actions if (offered := action(image, viewer))]
+
+
+def register_release(release: Callable[[list[int]], None]) -> None:
+    """:param release: ``release(image_ids)``: an app's rows let go of pictures that are deleted for good, in the
+    transaction that deletes them."""
+    _releases.append(release)
+
+
+def release_all(image_ids: list[int]) -> None:
+    for release in _releases:
+        release(image_ids)
 
 
 def provider_of(source_type: str) -> Provider | None:

@@ -2,11 +2,12 @@
 
 from django.db.models import Case, CharField, F, Q, Value, When
 from django.db.models.functions import Coalesce
+from django.utils import timezone
 
 from gallery.models import SourceType
-from gallery.origins import Origin, register_action, register_origin
+from gallery.origins import Origin, register_action, register_origin, register_release
 from templates_app.limits import MAX_VARIANTS
-from templates_app.models import BatchGenerationRun
+from templates_app.models import BatchGenerationRun, RunItem
 
 
 class GenerationOrigin:
@@ -60,6 +61,13 @@ def offer_refinement(image, viewer) -> Origin | None:
     return None
 
 
+def let_go(image_ids: list[int]) -> None:
+    """Items of deleted pictures stay completed, so that no retry draws them again."""
+    RunItem.objects.filter(image__in=image_ids).update(image=None, purged_at=timezone.now())
+    RunItem.objects.filter(chosen_image__in=image_ids).update(chosen_image=None)
+
+
 def register():
     register_origin(SourceType.BATCH_GENERATION, GenerationOrigin())
     register_action(offer_refinement)
+    register_release(let_go)

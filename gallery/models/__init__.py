@@ -12,13 +12,14 @@ DiffusionModel   Image.model                                  SET_NULL
 User             created_by of all, Label.author              SET_NULL
 ===============  ===========================================  ==========
 
-Deleting goes through ``gallery.services``, which keeps counters, covers and ``Image.is_public`` true. Bytes are
-deleted by nothing but ``gallery.orphans``.
+Deleting goes through ``gallery.services`` and ``gallery.trash``, which keep counters, covers and ``Image.is_public``
+true. Bytes are deleted by nothing but ``gallery.orphans``.
 """
 
 from gallery.models.albums import Album, AlbumImage
 from gallery.models.images import Image, Rating, RatingSource, SourceType
 from gallery.models.labels import Label, LabelSource, LabelType
+from gallery.models.settings import LibrarySettings
 from gallery.models.sharing import SharedLink
 from gallery.models.weights import DiffusionModel, Lora
 
@@ -30,6 +31,7 @@ __all__ = [
     "Label",
     "LabelSource",
     "LabelType",
+    "LibrarySettings",
     "Lora",
     "Rating",
     "RatingSource",

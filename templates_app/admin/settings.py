@@ -2,9 +2,8 @@ import re
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpResponseRedirect
-from django.urls import reverse
 
+from gallery.settings_admin import SingletonAdmin
 from templates_app.generation_settings import FIELDS, change_settings, current_settings
 from templates_app.models import GenerationSettings
 
@@ -47,22 +46,11 @@ class SettingsForm(forms.ModelForm):
 
 
 @admin.register(GenerationSettings)
-class SettingsAdmin(admin.ModelAdmin):
-    """One page: there is one row at most, made when it is first saved."""
-
+class SettingsAdmin(SingletonAdmin):
     form = SettingsForm
 
-    def get_object(self, request, object_id, from_field=None):
-        return current_settings() if str(object_id) == "1" else None
-
-    def changelist_view(self, request, extra_context=None):
-        return HttpResponseRedirect(reverse("admin:templates_app_generationsettings_change", args=[1]))
+    def current(self):
+        return current_settings()
 
     def save_model(self, request, obj, form, change):
         change_settings(**{name: form.cleaned_data[name] for name in FIELDS})
-
-    def has_add_permission(self, request):
-        return False
-
-    def has_delete_permission(self, request, obj=None):
-        return False

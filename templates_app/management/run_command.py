@@ -132,9 +132,7 @@ def draw_here(run: BatchGenerationRun) -> None:
 
 def describe_images(run: BatchGenerationRun) -> list[dict]:
     """The pictures of a run in slot order."""
-    items = (
-        run.items.filter(status=JobStatus.COMPLETED).select_related("image").order_by("position", "variant")
-    )
+    items = run.items.exclude(image=None).select_related("image").order_by("position", "variant")
     return [
         {
             "id": item.image_id,

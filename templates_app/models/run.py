@@ -198,6 +198,11 @@ class RunItem(models.Model):
     image = models.OneToOneField(
         Image, on_delete=models.PROTECT, null=True, blank=True, related_name="run_item"
     )
+    purged_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="When its picture was deleted for good, after its days in the trash.",
+    )
     chosen_image = models.OneToOneField(
         Image,
         on_delete=models.PROTECT,
@@ -217,8 +222,9 @@ class RunItem(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["run", "position", "variant"], name="item_once_a_run"),
             models.CheckConstraint(
-                condition=Q(status=JobStatus.COMPLETED, image__isnull=False)
-                | (~Q(status=JobStatus.COMPLETED) & Q(image__isnull=True)),
+                condition=Q(status=JobStatus.COMPLETED, image__isnull=False, purged_at=None)
+                | Q(status=JobStatus.COMPLETED, image=None, purged_at__isnull=False)
+                | (~Q(status=JobStatus.COMPLETED) & Q(image=None, purged_at=None)),
                 name="item_completed_with_its_picture",
             ),
             models.CheckConstraint(condition=~Q(status=JobStatus.CANCELLED), name="item_is_never_cancelled"),

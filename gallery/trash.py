@@ -1,0 +1,46 @@
+"""Deleting pictures for good. Rows go here; their bytes go with the sweep, when no other row names them."""
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from gallery.models import Image, LibrarySettings
+from gallery.origins import release_all
+from gallery.services import lock_all, trash_image
+
+PRUNED_AT_ONCE = 200  # pictures a tick; each in a transaction of its own
+
+
+def purge_image(image: Image) -> None:
+    """Delete a picture with its labels, its places and its links; what was made from it stays.
+
+    :raises ValueError: it has been retracted: its row must stay, so that the same bytes are not taken in again.
+    """
+    if image.retracted_at is not None:
+        raise ValueError("A retracted picture keeps its row.")
+    # in the trash it is in no count and no cover any more
+    trash_image(image)
+    _delete(Image.objects.filter(pk=image.pk))
+
+
+def prune_trash() -> int:
+    """Delete for good what has been in the trash for the days of the settings, some at a time; for the tick."""
+    days = LibrarySettings.current().trash_days
+    if not days:
+        return 0
+    old = Image.objects.filter(trashed_at__lt=timezone.now() - timedelta(days=days), retracted_at=None)
+    ids = list(old.order_by("trashed_at").values_list("pk", flat=True)[:PRUNED_AT_ONCE])
+    return sum(_delete(old.filter(pk=pk)) for pk in ids)
+
+
+@transaction.atomic
+def _delete(images) -> int:
+    """Delete the one picture if it is still as it was found: somebody may have restored it meanwhile."""
+    lock_all(images)
+    image = images.first()
+    if image is None or image.trashed_at is None:
+        return 0
+    release_all([image.pk])
+    image.delete()
+    return 1
