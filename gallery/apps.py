@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class GalleryConfig(AppConfig):
@@ -7,10 +8,14 @@ class GalleryConfig(AppConfig):
 
     def ready(self):
         from gallery.orphans import sweep_part
+        from gallery.sequences import keep_numbers, remember_numbers
         from gallery.trash import prune_trash
         from imagineer.jobs.reaper import on_tick
 
         on_tick(prune_trash)
+
+        pre_migrate.connect(remember_numbers, sender=self)
+        post_migrate.connect(keep_numbers, sender=self)
 
         @on_tick
         def sweep_orphans() -> int:

@@ -308,18 +308,6 @@ def test_an_album_of_which_the_filter_leaves_nothing_is_in_no_list_and_not_there
     assert visitor.get(f"/albums/{restricted.pk}").status_code == 200
 
 
-# ---- Numbers are never given twice
-
-
-def test_the_number_of_a_deleted_row_is_never_given_again(take_in):
-    """Old links never lead to something else. On PostgreSQL a sequence sees to it, on SQLite AUTOINCREMENT."""
-    for make in (lambda: take_in(1), lambda: create_album(name="One")):
-        first = make()
-        pk = first.pk
-        first.delete()
-        assert make().pk > pk
-
-
 def test_the_api_is_blurred_unless_it_asks_even_after_consent(pictures, adult):
     image = pictures.images["adult", "public"]
     assert adult.get(f"/api/images/{image.pk}").json()["prompt"] is None
