@@ -6,9 +6,16 @@ class TemplatesConfig(AppConfig):
     verbose_name = "Generation"
 
     def ready(self):
+        from gallery.views.crawlers import put_on_map
+        from gallery.visibility import Viewer
         from imagineer.jobs.reaper import on_tick
         from templates_app import origins
+        from templates_app.models import BatchTemplate
         from templates_app.sessions import sweep_discarded
 
         origins.register()
         on_tick(sweep_discarded)
+        put_on_map(
+            "templates",
+            lambda: BatchTemplate.objects.visible_to(Viewer()).values_list("pk", "updated_at"),
+        )

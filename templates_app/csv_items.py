@@ -68,14 +68,15 @@ class _Problems(list):
         return CsvError(list(self), self.unit)
 
 
-def parse_csv(data: bytes) -> CsvItems:
-    """Read a CSV file: UTF-8 with or without a BOM, any line ends, separated by comma, semicolon or tab.
+def parse_csv(data: bytes, *, encoding: str = "utf-8") -> CsvItems:
+    """Read a CSV file: UTF-8 or what ``encoding`` says, a BOM of Unicode beats both; any line ends; separated by
+    comma, semicolon or tab.
 
     The first line that is not blank names the columns; blank lines, and rows of nothing but separators, are
     skipped. Raises CsvError with the problems of the whole file.
     """
     problems = _Problems("line")
-    text = _decode(data, problems)
+    text = _decode(data, encoding, problems)
     reader = csv.reader(_lines(text, problems), delimiter=_delimiter(text), strict=True)
     columns: list[str] = []
     rows: list[dict[str, str]] = []
@@ -158,19 +159,32 @@ def write_csv(items: CsvItems, *, guard_formulas: bool = False) -> bytes:
     return out.getvalue().encode()
 
 
-def _decode(data: bytes, problems: _Problems) -> str:
+def _decode(data: bytes, encoding: str, problems: _Problems) -> str:
     if not data:
         problems.add(1, "The file is empty.")
     elif len(data) > MAX_BYTES:
         problems.add(1, f"The file is larger than {MAX_BYTES // 2**20} MiB.")
-    elif data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        problems.add(1, "The file is UTF-16. Save it as “CSV UTF-8”.")
-    elif b"\x00" in data:
+    elif data.startswith((b"\xff\xfe", b"\xfe\xff")):  # as a spreadsheet's "Unicode text"
+        encoding = "utf-16"
+    elif data.startswith(b"\xef\xbb\xbf"):
+        encoding = "utf-8"
+    if problems:
+        raise problems.error()
+    if encoding != "utf-8":
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            problems.add(1, f"The file is not written in {encoding.upper()}. Save it as “CSV UTF-8”.")
+            raise problems.error() from None
+        if "\x00" in text:
+            problems.add(text[: text.index("\x00")].count("\n") + 1, "There is a NUL character. Remove it.")
+            raise problems.error()
+        return _unix_lines(text)
+    if b"\x00" in data:
         line = len(_LINE_END.findall(data[: data.index(b"\x00")])) + 1
         problems.add(
             line, "There is a NUL byte, so this is not a text file in UTF-8. Save it as “CSV UTF-8”."
         )
-    if problems:
         raise problems.error()
     try:
         text = data.decode("utf-8-sig")

@@ -13,7 +13,17 @@ PARTS = {
     "albums": lambda: Album.objects.safe_for_all().values_list("pk", "updated_at"),
     "images": lambda: Image.objects.filter(is_public=True).unrestricted().values_list("pk", "created_at"),
 }
+PAGES = ["/", "/albums"]
 CLOSED = ("/admin/", "/api/", "/auth/", "/age-confirmation")
+
+
+def put_on_map(kind: str, rows) -> None:
+    """How an app above puts its public pages on the map: ``/kind`` and ``/kind/{id}``.
+
+    :param rows: gives a queryset of (id, when it changed) of what is public and safe for everybody.
+    """
+    PARTS[kind] = rows
+    PAGES.append(f"/{kind}")
 
 
 def answer(text: str, content_type: str) -> HttpResponse:
@@ -47,7 +57,7 @@ def sitemap(request):
 
 @require_safe
 def sitemap_pages(request):
-    pages = [(absolute_url(request, path), None) for path in ("/", "/albums")]
+    pages = [(absolute_url(request, path), None) for path in PAGES]
     return answer(render_to_string("gallery/sitemap.xml", {"pages": pages}), "application/xml")
 
 

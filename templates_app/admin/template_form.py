@@ -16,6 +16,16 @@ from templates_app.lora_field import LoraStackField
 from templates_app.models import BatchTemplate, BatchTemplateVersion
 from templates_app.previews import Preview, make_preview
 
+ENCODINGS = [
+    ("utf-8", "Unicode"),
+    ("cp1252", "Western European (Windows-1252)"),
+    ("cp1250", "Central European (Windows-1250)"),
+    ("cp1251", "Cyrillic (Windows-1251)"),
+    ("mac_roman", "Western European (Mac Roman)"),
+    ("shift_jis", "Japanese (Shift JIS)"),
+    ("gb18030", "Chinese (GB 18030)"),
+]
+UNREADABLE = {"\x00", "\N{REPLACEMENT CHARACTER}"}
 PARTS = ("base_prompt", "prompt_template", "style_suffix", "negative_prompt", "example_theme")
 
 
@@ -59,8 +69,11 @@ class TemplateForm(forms.ModelForm):
         required=False,
         allow_empty_file=True,
         widget=forms.FileInput({"accept": ".csv,.tsv,.txt,text/csv"}),
-        help_text="A CSV file in UTF-8, separated by comma, semicolon or tab; its first line names the columns. "
+        help_text="A CSV file, separated by comma, semicolon or tab; its first line names the columns. "
         "It takes the place of the rows below; you see a preview before anything is stored.",
+    )
+    csv_encoding = forms.ChoiceField(
+        label="Encoding", choices=ENCODINGS, required=False, help_text="Of the file that is uploaded."
     )
     rows = forms.CharField(
         required=False,
@@ -116,25 +129,23 @@ class TemplateForm(forms.ModelForm):
 
     def clean(self):
         upload = self.cleaned_data.pop("csv_file", None)
-        name, data = ("rows", self.cleaned_data.get("rows", "").encode(errors="replace"))
+        chosen = self.cleaned_data.pop("csv_encoding", "") or "utf-8"
+        name, data, encoding = "rows", self.cleaned_data.get("rows", "").encode(errors="replace"), "utf-8"
         if upload is not None:
-            name, data = "csv_file", upload.read(MAX_BYTES + 1)
+            name, data, encoding = "csv_file", upload.read(MAX_BYTES + 1), chosen
         try:
-            self.items = parse_csv(data)
+            self.items = parse_csv(data, encoding=encoding)
         except CsvError as error:
             self.add_error(name, error.sentences)
-        self._uploaded = data if upload is not None else b""
+        self._uploaded = data.decode(encoding, errors="replace") if upload is not None else ""
         return self.cleaned_data
 
     def _text_of_upload(self) -> str:
         """The table as we write it; of a table with mistakes the file's own text, to be mended in place."""
         if self.items is not None:
             return write_csv(self.items).decode()
-        try:
-            text = getattr(self, "_uploaded", b"").decode("utf-8-sig")
-        except UnicodeDecodeError:
-            return ""
-        return "" if "\x00" in text or len(text) > MAX_BYTES else text
+        text = getattr(self, "_uploaded", "")
+        return "" if len(text) > MAX_BYTES or UNREADABLE & set(text) else text
 
     def _post_clean(self):
         """Everything else is checked by the service that writes, and all of it at once."""

@@ -51,11 +51,10 @@ class BatchTemplateAdmin(VersionPages, TransferPages, admin.ModelAdmin):
         return queryset.with_current()
 
     def get_fieldsets(self, request, obj=None):
-        rows = ["csv_file", "rows", "based_on"]
         return [
             (None, {"fields": ["name", "description", *(["is_archived"] if obj else [])]}),
             ("Prompt", {"fields": PROMPT}),
-            ("Rows", {"fields": rows}),
+            ("Rows", {"fields": [("csv_file", "csv_encoding"), "rows", "based_on"]}),
             ("Pictures", {"fields": [("width", "height"), "lora_config", "rating"]}),
         ]
 

@@ -50,6 +50,8 @@ def row_problems_of(rows) -> list[tuple[int, str]]:
         b'"value","suit"\n"Ace","Spades"\n"2","Hearts"\n',
         b"\n\nvalue,suit\n\nAce,Spades\n   \n,\n2,Hearts\n\n,,,\n",
         b" value , suit \n Ace ,\tSpades\n2,Hearts \n",
+        "value\tsuit\r\nAce\tSpades\r\n2\tHearts\r\n".encode("utf-16"),
+        b"\xfe\xff" + "value,suit\nAce,Spades\n2,Hearts".encode("utf-16-be"),
     ],
     ids=[
         "plain",
@@ -62,6 +64,8 @@ def row_problems_of(rows) -> list[tuple[int, str]]:
         "all quoted",
         "blank lines and rows of separators",
         "spaces around cells",
+        "the Unicode text of a spreadsheet",
+        "UTF-16 of the other order",
     ],
 )
 def test_the_same_table_is_read_from_every_usual_form_of_csv(data):
@@ -71,6 +75,23 @@ def test_the_same_table_is_read_from_every_usual_form_of_csv(data):
 def test_a_quoted_field_keeps_its_newlines_separators_and_quotes():
     items = parse_csv(b'name,text\r\nFool,"one, two\r\n""three"""\r\n')
     assert items.rows == ({"name": "Fool", "text": 'one, two\n"three"'},)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "cp1250", "mac_roman"])
+def test_another_encoding_is_read_when_it_is_named(encoding):
+    data = "name\r\nKönig\r\n".encode(encoding)
+    assert parse_csv(data, encoding=encoding).rows == ({"name": "König"},)
+    with pytest.raises(CsvError, match="not UTF-8"):
+        parse_csv(data)
+
+
+def test_a_byte_order_mark_beats_the_encoding_that_is_named():
+    assert parse_csv("\ufeffname\nKönig\n".encode(), encoding="cp1252").rows == ({"name": "König"},)
+
+
+def test_bytes_that_the_named_encoding_lacks_are_refused():
+    with pytest.raises(CsvError, match="not written in SHIFT_JIS"):
+        parse_csv(b"name\n\xff\xff\n", encoding="shift_jis")
 
 
 def test_separators_inside_the_text_do_not_mislead_the_choice_of_separator():
@@ -119,7 +140,8 @@ def test_ten_thousand_rows_are_taken_and_one_more_is_refused_with_its_line():
         (b"name\n" + b"y" * 200_000 + b"\n", 2, "2,000 characters"),
         (b"name\nbell\x07\n", 2, "control character"),
         (b"value,suit\nAce,Spades\nKi\x00ng,Hearts\n", 3, "NUL"),
-        ("value,suit\nAce,Spades\n".encode("utf-16"), 1, "UTF-16"),
+        (b"\xff\xfe\x00", 1, "not written in UTF-16"),
+        ("value\nA\x00ce\n".encode("utf-16"), 2, "NUL"),
         ("value,suit\nAce,Spades\n".encode("utf-16-be"), 1, "NUL"),
         ("name\nAce\nKönig\n".encode("latin-1"), 3, "0xF6 (byte 2 of the line) is not UTF-8"),
         (b'name\nAce\n"King\nQueen\n', 3, "never closed"),
@@ -147,7 +169,8 @@ def test_ten_thousand_rows_are_taken_and_one_more_is_refused_with_its_line():
         "a cell beyond the csv module's own limit",
         "a control character",
         "NUL",
-        "UTF-16 with a BOM",
+        "half of a character of UTF-16",
+        "NUL in UTF-16",
         "UTF-16 without a BOM",
         "Latin-1",
         "an open quotation mark",

@@ -39,7 +39,7 @@ def form_of(page):
     sent = {
         name: form[name].value() or ""
         for name in form.fields
-        if name not in ("csv_file", "lora_config", "is_archived")
+        if name not in ("csv_file", "csv_encoding", "lora_config", "is_archived")
     }
     stack = form["lora_config"].value() or []
     sent["lora_config-lora"] = [use["lora"] for use in stack]

@@ -143,3 +143,14 @@ def test_the_queries_of_the_list_do_not_grow_with_it(client, django_assert_max_n
         drawn_album(make_template(name=f"Template {number}"), image)
     with django_assert_max_num_queries(len(few)):
         client.get("/templates")
+
+
+def test_the_site_map_names_the_templates_that_everybody_may_see(client):
+    shown = make_template()
+    archived = make_template(name="Old", is_archived=True)
+    explicit = make_template(name="Explicit", rating="explicit")
+    assert "/templates<" in text_of(client.get("/sitemap-pages.xml"))
+    text = text_of(client.get("/sitemap-templates-0.xml"))
+    assert f"/templates/{shown.pk}<" in text
+    for hidden in (archived, explicit):
+        assert f"/templates/{hidden.pk}<" not in text

@@ -103,7 +103,7 @@ def test_a_bad_file_is_explained_line_by_line_and_its_text_can_be_mended_in_plac
     [
         (b"", "Line 1: The file is empty."),
         ("name\nKönig\n".encode("latin-1"), "Line 2: The byte 0xF6"),
-        ("name\nx\n".encode("utf-16"), "UTF-16"),
+        (b"\xff\xfex", "not written in UTF-16"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "NUL byte"),
         (b"name,Name\nx,y\n", "is there twice"),
         (b"name\n" + b"x" * (10 * 2**20), "larger than 10 MiB"),
@@ -115,6 +115,12 @@ def test_what_is_no_table_is_refused_and_the_rows_on_the_page_stay(desk, data, w
     assert words in text_of(page)
     assert "Spades" in rows_in(page) or data.startswith(b"name,Name")
     assert not BatchTemplate.objects.exists()
+
+
+def test_a_file_in_an_older_encoding_is_read_when_it_is_named(desk):
+    data = "value;suit\r\nKönig;Herz\r\n".encode("cp1252")
+    page = desk.post(ADD, filled(csv_file=upload(data), csv_encoding="cp1252"))
+    assert "König of Herz" in text_of(page)
 
 
 def test_hostile_cells_are_shown_as_text(desk):
