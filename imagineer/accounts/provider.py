@@ -1,5 +1,6 @@
 """Google as django-allauth's one provider, with fewer liberties: nothing in a request chooses what it is asked."""
 
+import json
 from contextlib import contextmanager
 
 from allauth.socialaccount.providers.google import provider, views
@@ -59,7 +60,11 @@ class GoogleProvider(provider.GoogleProvider):
         return data["sub"]
 
     def extract_extra_data(self, data):
-        return {claim: data[claim] for claim in KEPT_CLAIMS if claim in data}
+        kept = {claim: data[claim] for claim in KEPT_CLAIMS if claim in data}
+        # half a surrogate pair is a ValueError here, and with U+0000 what PostgreSQL cannot keep
+        if "\\u0000" in json.dumps(kept, ensure_ascii=False).encode().decode():
+            raise ValueError("A claim holds U+0000.")
+        return kept
 
 
 provider_classes = [GoogleProvider]

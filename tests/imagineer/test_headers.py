@@ -176,22 +176,28 @@ def test_https_is_forced_by_setting_and_remembered(settings):
 
 
 def test_the_switch_sets_redirect_hsts_and_cookies(tmp_path):
-    assert settings_with(tmp_path, IMAGINEER_FORCE_HTTPS="1") == [True, 31_536_000, True, True, "self"]
-    assert settings_with(tmp_path) == [False, 0, False, False, "self"]
+    assert settings_with(tmp_path, IMAGINEER_FORCE_HTTPS="1") == [True, 31_536_000, True, True, "self", None]
+    assert settings_with(tmp_path) == [False, 0, False, False, "self", None]
+
+
+def test_the_scheme_is_forwarded_by_our_own_proxies_only(tmp_path):
+    for proxies, header in (("0", None), ("1", ["HTTP_X_FORWARDED_PROTO", "https"])):
+        assert settings_with(tmp_path, IMAGINEER_TRUSTED_PROXIES=proxies)[-1] == header
 
 
 def test_forms_may_go_to_google_where_its_sign_in_is_set(tmp_path):
     found = settings_with(
         tmp_path, GOOGLE_CLIENT_ID="x", GOOGLE_CLIENT_SECRET="y", IMAGINEER_SITE_URL="https://example.org"
     )
-    assert found == [False, 0, True, True, "self https://accounts.google.com"]
+    assert found == [False, 0, True, True, "self https://accounts.google.com", None]
 
 
 def settings_with(tmp_path, **variables):
     program = (
         "import json; from imagineer import settings as s; print(json.dumps([s.SECURE_SSL_REDIRECT,"
         " s.SECURE_HSTS_SECONDS, s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE,"
-        " ' '.join(s.CONTENT_SECURITY_POLICY['DIRECTIVES']['form-action']).replace(chr(39), '')]))"
+        " ' '.join(s.CONTENT_SECURITY_POLICY['DIRECTIVES']['form-action']).replace(chr(39), ''),"
+        " getattr(s, 'SECURE_PROXY_SSL_HEADER', None)]))"
     )
     return json.loads(check(program=program, IMAGINEER_DATA_DIR=str(tmp_path), **variables).stdout)
 

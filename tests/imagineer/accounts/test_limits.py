@@ -41,7 +41,7 @@ def guess(email="ada@example.org", password="wrong", *, client=None, address="20
     )
     if answer.status_code == 429:
         assert int(answer["Retry-After"]) >= 1
-        assert "Too many tries" in answer.content.decode()
+        assert "Too many requests" in answer.content.decode()
         return "too many"
     if answer.status_code == 302:
         return "in"
