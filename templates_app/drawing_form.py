@@ -13,7 +13,7 @@ from imagineer.engine.types import ModelError
 from templates_app import limits
 from templates_app.generation_settings import current_settings
 from templates_app.lora_field import LoraStackField, LoraStackWidget
-from templates_app.models import PromptTemplate
+from templates_app.models import PromptTemplate, RunItem
 from templates_app.ordering import DEFAULT_STRENGTH
 from templates_app.prompt_library import fill_in
 
@@ -173,12 +173,35 @@ def place_errors(form: forms.Form, error: ValidationError) -> None:
 
 
 def initial_from(query, fields) -> dict:
-    """What an address fills a form with: ``?prompt=…&width=…``, and ``?prompt_template=ID`` from the library."""
-    initial = {name: query[name][:LONGEST_FILLED] for name in set(fields) - NOT_FILLED if query.get(name)}
-    number = query.get("prompt_template", "")
-    if number.isascii() and number.isdigit() and len(number) < 19:
-        template = PromptTemplate.objects.filter(pk=number).first()
-        if template:
-            words = {name: initial.get(name, "") for name in ("prompt", "negative_prompt")}
-            initial["prompt"], initial["negative_prompt"] = fill_in(template, **words)
+    """What an address fills an admin's form with: ``?prompt=…&width=…``, ``?prompt_template=ID`` from the library,
+    ``?prompt_of=ID`` from an item that was drawn, ``?image=ID`` from all of a picture's recipe."""
+    initial = {}
+    if image := _named(Image.objects.present().select_related("model"), query.get("image")):
+        initial |= recipe_of(image)
+    if item := _named(RunItem.objects.all(), query.get("prompt_of")):
+        initial |= {"prompt": item.prompt, "negative_prompt": item.negative_prompt}
+    initial |= {name: query[name][:LONGEST_FILLED] for name in set(fields) - NOT_FILLED if query.get(name)}
+    if template := _named(PromptTemplate.objects.all(), query.get("prompt_template")):
+        words = {name: initial.get(name, "") for name in ("prompt", "negative_prompt")}
+        initial["prompt"], initial["negative_prompt"] = fill_in(template, **words)
     return initial
+
+
+def recipe_of(image: Image) -> dict:
+    """What a picture was drawn with, as far as a form asks for it."""
+    item = RunItem.objects.filter(image=image).select_related("run__model").first()
+    words = {"prompt": image.prompt, "negative_prompt": image.negative_prompt}
+    if item is None:
+        return words
+    asked = ("prompt", "negative_prompt", "seed", "width", "height", "steps", "guidance_scale", "scheduler")
+    recipe = {name: getattr(item, name) for name in asked} | {"loras": item.run.loras}
+    recipe["model"] = item.run.model.name if item.run.model.is_enabled else ""
+    if item.run.reference_image_id:
+        recipe |= {"reference_image_id": item.run.reference_image_id, "strength": item.run.strength}
+    return recipe
+
+
+def _named(rows, number: str | None):
+    if number and number.isascii() and number.isdigit() and len(number) < 19:
+        return rows.filter(pk=number).first()
+    return None

@@ -61,6 +61,12 @@ def offer_refinement(image, viewer) -> Origin | None:
     return None
 
 
+def offer_redrawing(image, viewer) -> Origin | None:
+    if viewer.is_admin and image.prompt and not image.is_gone:
+        return Origin(name="Draw again …", url=f"/generate?image={image.pk}")
+    return None
+
+
 def let_go(image_ids: list[int]) -> None:
     """Items of deleted pictures stay completed, so that no retry draws them again."""
     RunItem.objects.filter(image__in=image_ids).update(image=None, purged_at=timezone.now())
@@ -70,4 +76,5 @@ def let_go(image_ids: list[int]) -> None:
 def register():
     register_origin(SourceType.BATCH_GENERATION, GenerationOrigin())
     register_action(offer_refinement)
+    register_action(offer_redrawing)
     register_release(let_go)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from django.db import transaction
 
-from templates_app.models import PromptTemplate
+from templates_app.models import PromptTemplate, RunItem
 
 PLACEHOLDER = "{prompt}"
 OFFERED = 100  # templates beside a form; the library's page has them all
+LOOKED_THROUGH, REMEMBERED = 60, 8  # orders, and prompts of them
 OURS = Path(__file__).with_name("prompt_templates.toml")
 
 
@@ -52,6 +53,16 @@ def offer() -> list[tuple[str, list[PromptTemplate]]]:
             key=lambda template: "Favourites" if template.is_favorite else template.category or "Others",
         )
     ]
+
+
+def recall() -> list[RunItem]:
+    """The prompts written lately, each once, for the eyes of admins: one item of each order without a template."""
+    latest = RunItem.objects.filter(run__template_version=None, run__parent=None, position=1, variant=1)
+    rows = latest.only("prompt", "negative_prompt").order_by("-pk")[:LOOKED_THROUGH]
+    by_prompt: dict[str, RunItem] = {}
+    for item in rows:
+        by_prompt.setdefault(item.prompt, item)
+    return list(by_prompt.values())[:REMEMBERED]
 
 
 @transaction.atomic

@@ -21,6 +21,11 @@ for (const place of document.querySelectorAll("[data-insert]")) {
     event.preventDefault();
     const negative = form.elements[place.dataset.negative];
     const { promptText, negativeText } = chip.dataset;
+    if ("replace" in chip.dataset) {
+      if (negative) negative.value = negativeText;
+      setField(prompt, promptText);
+      return;
+    }
     if (negative && negativeText && !negative.value.includes(negativeText)) {
       negative.value = join(negative.value.trim(), negativeText);
     }

@@ -11,7 +11,7 @@ from gallery.models import DiffusionModel
 from gallery.weights import find_model
 from imagineer.engine.types import ModelError
 from templates_app.generation_settings import current_settings, size_for
-from templates_app.prompt_library import offer
+from templates_app.prompt_library import offer, recall
 
 register = template.Library()
 
@@ -21,12 +21,14 @@ MODELS = 50
 @register.inclusion_tag("templates_app/_prompt_chips.html", takes_context=True)
 def prompt_chips(context, prompt="prompt", negative_prompt="negative_prompt"):
     """Prompt templates for the fields of these names; put it inside their form."""
+    user = context.get("user")
     return {
         "groups": offer(),
+        "recent": recall() if user and user.is_staff else [],
         "prompt": prompt,
         "negative_prompt": negative_prompt,
-        "query": _other_parameters(context, "prompt_template"),
-        "user": context.get("user"),
+        "query": _other_parameters(context, "prompt_template", "prompt_of"),
+        "user": user,
     }
 
 

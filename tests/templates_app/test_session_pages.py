@@ -103,6 +103,37 @@ def test_a_form_is_filled_by_its_address_and_from_the_library(desk, tiny):
         assert desk.get(f"/generate?{odd}").status_code == 200
 
 
+def test_prompts_written_lately_are_offered_each_once_to_admins(desk, client):
+    begin("an older crab", negative_prompt="fog")
+    for _ in range(2):
+        desk.post("/generate", ORDER | {"prompt": "a <b>crab</b>"})
+    page = text(desk.get("/generate"))
+    assert page.count("a &lt;b&gt;crab&lt;/b&gt;</a>") == 1
+    item = first_step(GenerationSession.objects.get()).run.items.first()
+    page = text(desk.get(f"/generate?prompt_of={item.pk}"))
+    assert "an older crab</textarea>" in page
+    assert "fog</textarea>" in page
+    client.logout()
+
+
+def test_a_picture_is_drawn_again_from_all_of_its_recipe(desk):
+    step = first_step(begin("a crab", negative_prompt="fog", scheduler="ddim", seed=77))
+    image = pretend_drawn(step)[1]
+    Image.objects.filter(pk=image.pk).update(prompt="a crab")
+    assert f"/generate?image={image.pk}" in text(desk.get(f"/images/{image.pk}"))
+    page = text(desk.get(f"/generate?image={image.pk}"))
+    for words in (
+        'name="seed" value="78"',
+        'name="width" value="64"',
+        'value="ddim" selected',
+        "fog</textarea>",
+    ):
+        assert words in page
+    assert "a crab</textarea>" in text(desk.get(f"/sessions/new?source={image.pk}&image={image.pk}"))
+    for odd in ("image=x", "image=999", "prompt_of=999"):
+        assert desk.get(f"/generate?{odd}").status_code == 200
+
+
 def test_sizes_are_offered_as_the_model_draws_them(desk, tiny):
     change_settings(aspect_ratios=[{"name": "Tall <b>", "width": 512, "height": 1024}])
     page = text(desk.get("/generate?prompt=a"))
