@@ -11,12 +11,14 @@ from gallery.archives import SIZES, send_archive
 from gallery.models import Album, Image, Label, LabelType, Rating, SourceType
 from gallery.origins import describe_all, provider_of
 from gallery.paging import AlbumOrderPagination, RunOrderPagination
+from gallery.provenance import trace
 from gallery.renditions import GRID
 from gallery.serializers import (
     AlbumDetailSerializer,
     AlbumSerializer,
     ImageDetailSerializer,
     ImageSerializer,
+    ProvenanceSerializer,
 )
 from gallery.visibility import MODES, Viewer, check_open, may_see_details, rendition_for
 from imagineer.api import DEFAULT_PER_PAGE, AnyAccepted, IdFilter, IsAdminOrReadOnly, NewestFirstPagination
@@ -113,6 +115,16 @@ class ImageDetail(GatedImageView):
     @extend_schema(operation_id="images_retrieve", parameters=[NSFW])
     def get(self, request, pk):
         return Response(self.get_serializer(self.get_object()).data)
+
+
+class ImageProvenance(GatedImageView):
+    """The whole way a picture came: run and template, recipe, reference picture, model, LoRAs, and what was made of it."""
+
+    queryset = Image.objects.select_related("model", "reference_image")
+
+    @extend_schema(operation_id="images_provenance", parameters=[NSFW], responses=ProvenanceSerializer)
+    def get(self, request, pk):
+        return Response(ProvenanceSerializer(trace(self.get_object(), self.viewer)).data)
 
 
 class ImageBytes(GatedImageView):

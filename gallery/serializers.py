@@ -115,9 +115,23 @@ class ImageDetailSerializer(ImageSerializer):
         return super().to_representation(image) | {"labels": labels, "albums": list(albums)}
 
 
+class StepSerializer(serializers.Serializer):
+    kind = serializers.CharField(help_text="picture, run, template, drawing, claim, reference, model, lora …")
+    title = serializers.CharField()
+    url = serializers.CharField(allow_null=True)
+    facts = serializers.DictField()
+    is_redacted = serializers.BooleanField(help_text="There is more that is not for this viewer.")
+
+
 class SourceSerializer(serializers.Serializer):
     name = serializers.CharField()
     url = serializers.CharField(allow_null=True)
+
+
+class ProvenanceSerializer(serializers.Serializer):
+    image_id = serializers.IntegerField(source="image.pk")
+    steps = StepSerializer(many=True)
+    dependents = SourceSerializer(many=True)
 
 
 class AlbumSerializer(serializers.Serializer):

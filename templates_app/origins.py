@@ -5,9 +5,11 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from gallery.models import SourceType
-from gallery.origins import Origin, register_action, register_origin, register_release
+from gallery.origins import Origin, Step, register_action, register_origin, register_release
 from templates_app.limits import MAX_VARIANTS
-from templates_app.models import BatchGenerationRun, RunItem
+from templates_app.models import BatchGenerationRun, BatchTemplate, GenerationStep, RunItem
+
+MAX_DEPENDENTS = 24
 
 
 class GenerationOrigin:
@@ -30,19 +32,29 @@ class GenerationOrigin:
             for pk, name, session, position in rows
         }
 
-    def steps(self, image) -> list[dict]:
-        run = BatchGenerationRun.objects.for_lists().filter(pk=image.source_id).first()
+    def steps(self, image, viewer) -> list[Step]:
+        """The run with the place in it, then the version of the template with the row."""
+        runs = BatchGenerationRun.objects.for_lists().select_related(
+            "parent__job", "template_version__template"
+        )
+        run = runs.filter(pk=image.source_id).first()
         if run is None:
             return []
-        version = run.template_version
-        return [
-            {"kind": "run", "id": run.pk, "url": run.get_absolute_url(), "theme": run.user_theme},
-            *(
-                [{"kind": "template", "id": version.template_id, "version": version.number}]
-                if version
-                else []
-            ),
-        ]
+        # what a re-roll drew stands in the album of the run that it was drawn again for
+        if not (run.parent or run).tells_texts_to(viewer):
+            return [Step("run", "A run", url=run.get_absolute_url(), is_redacted=True)]
+        item = RunItem.objects.filter(image=image).first()
+        ordered_at = run.job.created_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+        facts = {"id": run.pk, "theme": run.user_theme, "ordered_at": ordered_at}
+        if item:
+            facts |= {"position": item.position, "variant": item.variant}
+        steps = [Step("run", run.album_name, url=run.get_absolute_url(), facts=_said(facts))]
+        if run.parent_id:
+            steps.append(Step("parent", f"Drawn again for run {run.parent_id}", url=f"/runs/{run.parent_id}"))
+        if viewer.is_admin and (step := GenerationStep.objects.filter(run=run).first()):
+            url = f"/sessions/{step.session_id}?step={step.position}"
+            steps.append(Step("session", f"Step {step.position} of a session", url=url))
+        return steps + _template(run.template_version, item, viewer)
 
     def pictures(self, images, source_id: int):
         """The run's and those of its re-rolls in row order, whatever was saved first."""
@@ -51,8 +63,33 @@ class GenerationOrigin:
         images = images.filter(Q(source_id=source_id) | Q(source_id__in=rerolls))
         return images.annotate(slot=Coalesce(slot, 0))
 
-    def dependents(self, image) -> list[Origin]:
+    def dependents(self, image, viewer) -> list[Origin]:
+        """Runs that started from it."""
+        runs = BatchGenerationRun.objects.listed().told_to(viewer).filter(reference_image=image)
+        named = runs.order_by("-pk").values_list("pk", "album_name")[:MAX_DEPENDENTS]
+        return [Origin(name=name, url=f"/runs/{pk}") for pk, name in named]
+
+
+def _template(version, item: RunItem | None, viewer) -> list[Step]:
+    if version is None:
         return []
+    if not BatchTemplate.objects.visible_to(viewer).filter(pk=version.template_id).exists():
+        return [Step("template", "A template", is_redacted=True)]
+    facts = {
+        "id": version.template_id,
+        "version": version.number,
+        "base_prompt": version.base_prompt,
+        "prompt_template": version.prompt_template,
+        "style_suffix": version.style_suffix,
+    }
+    if item and item.position <= len(version.rows):
+        facts |= {"row": item.position, "values": version.rows[item.position - 1]}
+    url = f"/templates/{version.template_id}"
+    return [Step("template", version.template.name, url=url, facts=_said(facts))]
+
+
+def _said(facts: dict) -> dict:
+    return {name: value for name, value in facts.items() if value not in (None, "")}
 
 
 def offer_refinement(image, viewer) -> Origin | None:

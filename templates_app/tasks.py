@@ -1,5 +1,6 @@
 from gallery.visibility import Viewer
-from imagineer.jobs.kinds import Told, job_task
+from imagineer.jobs.kinds import Span, Told, job_task
+from templates_app.estimates import remaining_seconds
 from templates_app.models import BatchGenerationRun
 from templates_app.ordering import KIND, forgive_items
 from templates_app.sessions import check_session_goes_on
@@ -21,7 +22,12 @@ def tell_of_runs(jobs, request) -> dict[int, Told]:
     }
 
 
-@job_task(KIND, queue="gpu", on_retry=put_back, page="/runs/{id}", tells=tell_of_runs)
+def time_of_runs(jobs) -> dict[int, Span | None]:
+    found = remaining_seconds([job.pk for job in jobs])
+    return {pk: span and (span.least, span.most) for pk, span in found.items()}
+
+
+@job_task(KIND, queue="gpu", on_retry=put_back, page="/runs/{id}", tells=tell_of_runs, lasts=time_of_runs)
 def generation(job, progress):
     # the engine stays out of every process that only registers this kind
     from templates_app.drawing import draw_run

@@ -82,7 +82,7 @@ def parameters_of(name, entry, things):
     """(parameters, what is asked for) of an address for every hidden thing that it could be asked about."""
     if not entry.pattern.regex.groups:
         return [({}, "list")]
-    if name in ("image", "api:image", "api:image-thumbnail", "api:image-file"):
+    if name in ("image", "api:image", "api:image-thumbnail", "api:image-file") or "provenance" in name:
         return [({"pk": image.pk}, state) for state, image in things["images"].items()]
     if name == "media":
         return [

@@ -18,7 +18,6 @@ class Told:
 
     title: str = ""  # empty: what it makes is private
     tells_texts: bool = False  # whether its messages, too, are for this viewer
-    takes: Span | None = None  # seconds still to go once it runs
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,7 @@ class Kind:
     on_retry: Callable[[Job], None] | None = None
     page: str = ""
     tells: Callable[[list[Job], HttpRequest], dict[int, Told]] | None = None
+    lasts: Callable[[list[Job]], dict[int, Span | None]] | None = None
 
 
 _kinds: dict[str, Kind] = {}
@@ -41,6 +41,7 @@ def job_task(
     on_retry: Callable[[Job], None] | None = None,
     page: str = "",
     tells: Callable[[list[Job], HttpRequest], dict[int, Told]] | None = None,
+    lasts: Callable[[list[Job]], dict[int, Span | None]] | None = None,
 ):
     """Register the body of a kind of job: ``body(job, progress)``, in the ``tasks`` module of an app.
 
@@ -52,12 +53,13 @@ def job_task(
     :param on_retry: puts the job's failed items back, in the transaction of the retry.
     :param tells: what this request's viewer may know of these jobs, by their ids, in a few queries for all of them;
         without it the public learns kind, status, counts and times.
+    :param lasts: how long each of these jobs still takes once it runs; without it, the last jobs of the kind tell.
     """
 
     def register(body):
         if queue not in doorbell.QUEUES:
             raise ValueError(f"There is no queue {queue!r}; Q_CLUSTER has {', '.join(doorbell.QUEUES)}.")
-        _kinds[kind] = Kind(kind, queue, body, on_retry, page, tells)
+        _kinds[kind] = Kind(kind, queue, body, on_retry, page, tells, lasts)
         return body
 
     return register
@@ -76,3 +78,12 @@ def tell(jobs: list[Job], request: HttpRequest) -> dict[int, Told]:
         if tells := _kinds[name].tells:
             told |= tells([job for job in jobs if job.kind == name], request)
     return told
+
+
+def estimate(jobs: list[Job]) -> dict[int, Span | None]:
+    """How long each of the jobs still takes, of those kinds that can say; one call a kind."""
+    known: dict[int, Span | None] = {}
+    for name in {job.kind for job in jobs} & _kinds.keys():
+        if lasts := _kinds[name].lasts:
+            known |= lasts([job for job in jobs if job.kind == name])
+    return known

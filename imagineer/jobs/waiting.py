@@ -9,7 +9,7 @@ from django.db.models.functions import RowNumber
 from django.http import HttpRequest
 from django.utils import timezone
 
-from imagineer.jobs.kinds import Span, Told, page_of, tell
+from imagineer.jobs.kinds import Span, Told, estimate, page_of, tell
 from imagineer.jobs.models import Job, JobStatus, Worker
 
 SHOWN = 50  # jobs that wait, for each queue
@@ -49,7 +49,8 @@ def describe_line(queue: str, request: HttpRequest) -> Line:
     waiting = list(in_order[:SHOWN])
     told = tell([*running, *waiting], request)
     pace = paces({job.kind for job in [*running, *waiting]})
-    takes = {job.pk: told[job.pk].takes or _left(job, pace, now) for job in [*running, *waiting]}
+    known = estimate([*running, *waiting])
+    takes = {job.pk: _left(job, now, pace, known) for job in [*running, *waiting]}
 
     def entry(job: Job, **more) -> Entry:
         return Entry(job, told[job.pk], page_of(job), takes=takes[job.pk], **more)
@@ -91,16 +92,16 @@ def paces(kinds: set[str]) -> dict[str, Span]:
     return found
 
 
-def _left(job: Job, pace: dict[str, Span], now: datetime) -> Span | None:
-    """From its own progress, when it has some; else from how long its kind takes."""
+def _left(job: Job, now: datetime, pace: dict[str, Span], known: dict[int, Span | None]) -> Span | None:
+    """From its own progress, if it has run without a break; else what its kind says, else how long its like took."""
     items = job.total - job.done - job.failed
-    if not job.total:
-        return None
-    if job.status == JobStatus.RUNNING and job.done and job.started_at:
+    if job.status == JobStatus.RUNNING and job.total and job.done and job.epoch == 1:
         own = (now - job.started_at).total_seconds() / job.done
         return items * own * 0.8, items * own * 1.25
+    if known.get(job.pk):
+        return known[job.pk]
     each = pace.get(job.kind)
-    return each and (items * each[0], items * each[1])
+    return (items * each[0], items * each[1]) if each and job.total else None
 
 
 def _start(before: list[Span | None], hands: int, *, free: int) -> Span | None:

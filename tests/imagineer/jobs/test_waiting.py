@@ -1,5 +1,6 @@
 """Who waits for what, and about how long."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.test import RequestFactory
 from django.utils import timezone
 
-from imagineer.jobs import waiting
+from imagineer.jobs import kinds, waiting
 from imagineer.jobs.models import Job, JobStatus
 from imagineer.jobs.runner import submit
 from imagineer.jobs.waiting import describe_line, places, say
@@ -54,6 +55,7 @@ def running(*, done: int, total: int, since: float, **fields) -> Job:
         done=done,
         total=total,
         status=JobStatus.RUNNING,
+        epoch=1,
         lease_until=now + HOUR,
         started_at=now - timedelta(seconds=since),
         **fields,
@@ -79,6 +81,21 @@ def test_what_waits_starts_when_what_is_before_it_is_done(request_of_anybody, wo
     assert first.starts_in == line.running[0].takes
     assert first.takes == pytest.approx((60, 60))
     assert second.starts_in == pytest.approx((140, 185), rel=0.1)
+
+
+def test_a_job_that_was_interrupted_is_judged_by_its_like(request_of_anybody, worker):
+    finished(items=10, seconds=2)
+    job = running(done=1, total=11, since=3600)
+    Job.objects.filter(pk=job.pk).update(epoch=2)
+    assert describe_line("gpu", request_of_anybody).running[0].takes == pytest.approx((20, 20))
+
+
+def test_a_kind_that_knows_better_is_asked_first(request_of_anybody, worker, monkeypatch):
+    finished(items=10, seconds=2)
+    job = submit(kind="drawing", total=3)
+    kind = kinds._kinds["drawing"]
+    monkeypatch.setitem(kinds._kinds, "drawing", replace(kind, lasts=lambda jobs: {job.pk: (7.0, 9.0)}))
+    assert describe_line("gpu", request_of_anybody).waiting[0].takes == (7, 9)
 
 
 def test_what_is_more_urgent_than_the_running_set_does_not_wait_for_its_end(request_of_anybody, worker):
