@@ -42,10 +42,28 @@ class IsAdminOrReadOnly(IsAdmin):
 
 
 class NetworkThrottle(ScopedRateThrottle):
-    """A limit of an address; whoever is not signed in is known by their network, which no header forges."""
+    """A limit of an address; whoever is not signed in is known by their network, which no header forges.
+
+    Each request that is let through holds one of the limit's slots for the limit's duration. Taking one is a single
+    step in the shared cache, so any number of processes together allow no more than one would; Django REST
+    framework's own throttles read a list and write it back, and what comes in between is forgotten.
+    """
 
     def get_ident(self, request):
         return client_network(request)
+
+    def allow_request(self, request, view):
+        self.scope = getattr(view, self.scope_attr, None)
+        if not self.scope:
+            return True
+        slots, self.duration = self.parse_rate(self.get_rate())
+        key, self.now = self.get_cache_key(request, view), self.timer()
+        keys = [f"{key}:{slot}" for slot in range(slots)]
+        self.held = self.cache.get_many(keys)  # slot: since when
+        return any(key not in self.held and self.cache.add(key, self.now, self.duration) for key in keys)
+
+    def wait(self):
+        return max(1, min(self.held.values(), default=self.now) + self.duration - self.now)
 
 
 class Conflict(exceptions.APIException):

@@ -99,6 +99,17 @@ def test_each_heavy_library_has_one_door():
     assert not wrong, "\n".join(wrong)
 
 
+def test_every_limit_counts_networks_in_one_step():
+    """Django REST framework's own throttles lose count among processes and take one IPv6 subscriber for many."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for module, path in sources()
+        for imported, line in imports_of(module, path)
+        if imported.startswith("rest_framework.throttling") and module != "imagineer.api"
+    ]
+    assert not wrong, f"Use imagineer.api.NetworkThrottle: {wrong}"
+
+
 def test_the_engine_knows_no_django():
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {imported}"

@@ -1,10 +1,9 @@
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.response import Response
-from rest_framework.throttling import ScopedRateThrottle
 from rest_framework.views import APIView
 
-from imagineer.api import IsAdmin
+from imagineer.api import IsAdmin, NetworkThrottle
 from templates_app import ordering
 from templates_app.api.context import viewer_context
 from templates_app.serializers.runs import RunRequestSerializer, RunSerializer
@@ -29,7 +28,7 @@ class GenerateView(APIView):
 
     permission_classes = [IsAdmin]
     # admins alone come here, so the limit is theirs: a program gone wild fills no queue
-    throttle_classes = [ScopedRateThrottle]
+    throttle_classes = [NetworkThrottle]
     throttle_scope = "generate"
 
     @extend_schema(request=SingleRequestSerializer, responses={201: RunSerializer})
