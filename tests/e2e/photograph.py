@@ -25,11 +25,14 @@ PAGES = {
     "about": "/about",
     "age": "/age-confirmation",
     "sign-in": "/auth/login",
+    "runs": "/runs",
 }
 DESK = {
     "dashboard": "/admin/",
     "job": "/admin/jobs/job/1/change/",
-    "order": "/admin/templates_app/batchgenerationrun/add/",
+    "order": "/admin/templates_app/batchgenerationrun/add/?template=3",
+    "slot": "/runs/1/slots/3",
+    "draw": "/templates/3/draw",
 }
 
 

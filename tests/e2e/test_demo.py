@@ -123,26 +123,54 @@ def test_the_printed_link_signs_in_once(visit, demo):
     assert caught.value.code == 404
 
 
-def test_the_curator_orders_a_set_watches_cancels_and_retries_it(curator, demo):
+def hashes_in(demo, album_id) -> list[str]:
+    """Of the bytes that anybody gets of an album's pictures, in its order."""
+    found = []
+    for image in demo.get(f"/api/images?album={album_id}&per_page=100")["images"]:
+        with urllib.request.urlopen(f"{demo.base}/api/images/{image['id']}/file", timeout=30) as answer:
+            found.append(hashlib.sha256(answer.read()).hexdigest())
+    return found
+
+
+def test_the_curator_orders_a_set_watches_cancels_retries_and_draws_one_row_again(curator, demo):
     page = curator
     page.get_by_role("link", name="Draw a set …").click()
     page.get_by_label("Template:").select_option(label="Tarot Major Arcana")
+    page.get_by_text("Tick rows").wait_for()
     page.get_by_label("Album name:").fill("Arcana & <b>bold</b>")
+    page.get_by_role("button", name="Surprise me").click()
+    assert page.get_by_label("Theme:").input_value()
     page.get_by_label("Theme:").fill("stained glass")
-    page.get_by_label("Rows:").fill("1-12")
+    page.get_by_label("Rows:").fill("1-8")
     page.get_by_label("Steps:").fill("150")
     page.get_by_role("button", name="Look at the order …").click()
-    page.get_by_role("button", name="Draw 12 pictures").click()
+    page.get_by_text("8 rows").wait_for()
+    page.get_by_role("button", name="Draw 8 pictures").click()
     page.wait_for_url(re.compile(r"/runs/\d+$"))
+    address = page.url
     bar = page.locator("progress[data-bar]")
     page.wait_for_function("() => document.querySelector('progress[data-bar]').value > 0", timeout=240_000)
-    assert float(bar.get_attribute("max")) == 12
+    assert float(bar.get_attribute("max")) == 8
+    page.locator(".slot img").first.wait_for()  # came without loading the page again
     page.get_by_role("button", name="Cancel").click()
     page.get_by_text("Cancelled", exact=True).first.wait_for(timeout=60_000)
-    page.get_by_role("button", name="Retry").click()
+    page.get_by_role("button", name="Retry what is missing").click()
     page.get_by_text("Completed", exact=True).first.wait_for(timeout=300_000)
     album = demo.get("/api/albums")["albums"][0]
-    assert (album["name"], album["image_count"]) == ("Arcana & <b>bold</b>", 12)
+    assert (album["name"], album["image_count"]) == ("Arcana & <b>bold</b>", 8)
+    before = hashes_in(demo, album["id"])
+
+    page.goto(f"{address}/slots/3")
+    page.get_by_label("How many:").fill("2")
+    page.get_by_label("Steps:").fill("6")
+    page.get_by_role("button", name="Draw again").click()
+    page.get_by_role("button", name="Use this one").nth(1).wait_for(timeout=120_000)
+    assert hashes_in(demo, album["id"]) == before
+    page.get_by_role("button", name="Use this one").nth(1).click()
+    page.get_by_text("It stands in the album now").wait_for()
+    after = hashes_in(demo, album["id"])
+    assert [place for place in range(8) if before[place] != after[place]] == [2]
+    assert demo.get(f"/api/albums/{album['id']}")["is_public"] is True
 
 
 def test_a_wrong_order_is_explained_beside_its_field(curator):

@@ -343,3 +343,86 @@ def test_another_model_has_no_history_here(desk):
     drawn_before(run, seconds=20)
     other = DiffusionModel.objects.create(name="other", location=run.model.location, family=run.model.family)
     assert "has drawn nothing here so far" in look(desk, template, model=other.pk).content.decode()
+
+
+# ---- On the site
+
+
+def site_order(**changes):
+    return {
+        "album_name": "Night",
+        "user_theme": "neon",
+        "seed_mode": "random",
+        "lora_mode": "template",
+    } | changes
+
+
+def test_an_admin_draws_a_template_from_its_page_on_the_site(desk, ada):
+    template = make_template()
+    address = f"/templates/{template.pk}/draw"
+    assert "The Moon" in desk.get(address).content.decode()
+    page = desk.post(address, site_order(variants=2, is_public="on", _check="1"))
+    assert "Draw 6 pictures" in page.content.decode()
+    answer = desk.post(address, hidden_fields(page) | {"_draw": "1"})
+    run = BatchGenerationRun.objects.get()
+    assert answer["Location"] == f"/runs/{run.pk}"
+    assert (run.job.created_by, run.is_public, run.variants) == (ada, True, 2)
+
+
+def test_nobody_but_admins_draws_while_the_setting_is_off(client, stranger):
+    address = f"/templates/{make_template().pk}/draw"
+    assert "/auth/login" in client.get(address)["Location"]
+    client.force_login(stranger)
+    assert client.post(address, site_order(_draw="1", checked_version="1")).status_code == 403
+    assert not Job.objects.exists()
+
+
+def test_a_visitor_orders_in_private_with_the_limits_of_visitors(client, settings):
+    settings.PUBLIC_GENERATION = True
+    template = make_template()
+    address = f"/templates/{template.pk}/draw"
+    form = client.get(address).content.decode()
+    for name in ("variants", "rating", "is_public", "version"):
+        assert f'name="{name}"' not in form
+    page = client.post(address, site_order(is_public="on", rating="safe", variants="9", _check="1"))
+    assert "private" in page.content.decode()
+    answer = client.post(address, hidden_fields(page) | {"_draw": "1"})
+    run = BatchGenerationRun.objects.get()
+    assert answer["Location"] == f"/runs/{run.pk}"
+    assert (run.is_public, run.rating, run.variants, run.job.created_by) == (False, "", 1, None)
+    assert run.job.priority < 0
+    assert "Night" not in client.get(answer["Location"]).content.decode()
+    page = client.post(address, site_order(steps="150", _check="1"))
+    refused = client.post(address, hidden_fields(page) | {"_draw": "1"})
+    assert "Visitors get 50 steps at most" in refused.content.decode()
+    assert BatchGenerationRun.objects.count() == 1
+
+
+def test_a_visitor_who_orders_too_fast_is_asked_to_wait_and_keeps_the_order(client, settings):
+    settings.PUBLIC_GENERATION = True
+    address = f"/templates/{make_template().pk}/draw"
+    answers = []
+    for _ in range(12):
+        page = client.post(address, site_order(row="1", steps="1", _check="1"))
+        answers.append(client.post(address, hidden_fields(page) | {"_draw": "1"}))
+    assert [answer.status_code for answer in answers] == [302] * 10 + [429] * 2
+    assert int(answers[-1]["Retry-After"]) >= 1
+    assert 'value="Night"' in answers[-1].content.decode()
+    assert BatchGenerationRun.objects.count() == 10
+
+
+def test_a_visitor_starts_from_no_picture_that_is_hidden_from_them(client, settings):
+    settings.PUBLIC_GENERATION = True
+    hidden = ingest_image(png(1), source_type="manual", filename="Secret.png", rating="safe").image
+    address = f"/templates/{make_template().pk}/draw"
+    form = client.post(address, site_order(reference_search=str(hidden.pk), _find="1")).content.decode()
+    assert "Secret" not in form
+    page = client.post(address, site_order(reference_image_id=hidden.pk, _check="1"))
+    assert f"There is no picture {hidden.pk}" in page.content.decode()
+    assert "Draw 3" not in page.content.decode()
+
+
+def test_an_archived_template_has_no_order_form(desk):
+    template = make_template()
+    authoring.set_archived(template, is_archived=True)
+    assert desk.get(f"/templates/{template.pk}/draw").status_code == 404
