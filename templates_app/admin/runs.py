@@ -5,27 +5,42 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 
+from gallery.models import Lora
 from templates_app import ordering
-from templates_app.models import BatchGenerationRun, RunItem
+from templates_app.models import BatchGenerationRun
 from templates_app.order_flow import handle_order
 
 
-class RunItemInline(admin.TabularInline):
-    model = RunItem
-    fields = readonly_fields = ["position", "variant", "name", "status", "tries", "seed", "error", "image"]
-    extra = 0
-    can_delete = False
-    show_change_link = False
-    max_num = 0
+class LoraFilter(admin.SimpleListFilter):
+    title = "LoRA"
+    parameter_name = "lora"
 
-    def get_queryset(self, request):
-        return super().get_queryset(request).select_related("image")
+    def lookups(self, request, model_admin):
+        return [(name, name) for name in Lora.objects.order_by("name").values_list("name", flat=True)[:200]]
 
-    def has_add_permission(self, request, obj=None):
-        return False
+    def queryset(self, request, queryset):
+        return queryset.with_lora(self.value()) if self.value() else queryset
 
-    def has_change_permission(self, request, obj=None):
-        return False
+
+class KindFilter(admin.SimpleListFilter):
+    """Re-rolls and steps of sessions stand under what they belong to; the list begins without them."""
+
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, request, model_admin):
+        return [("rerolls", "Re-rolls"), ("all", "All")]
+
+    def choices(self, changelist):
+        query = changelist.get_query_string(remove=["kind"])
+        yield {"selected": self.value() is None, "query_string": query, "display": "In their own right"}
+        yield from list(super().choices(changelist))[1:]
+
+    def queryset(self, request, queryset):
+        if self.value() == "rerolls":
+            return queryset.exclude(parent=None)
+        is_list = request.resolver_match.url_name.endswith("changelist")
+        return queryset.listed() if is_list and self.value() is None else queryset
 
 
 SHOWN = [
@@ -52,19 +67,19 @@ SHOWN = [
 
 @admin.register(BatchGenerationRun)
 class RunAdmin(admin.ModelAdmin):
-    """Adding a run starts it; its job's page shows the live bar, Cancel and Retry."""
+    """Adding a run starts it; its own page shows the live bar and its slots, with Cancel and Retry."""
 
     list_display = ["album_name", "template_name", "user_theme", "status", "progress", "created_at"]
-    list_filter = ["job__status", "template_version__template"]
+    list_filter = [KindFilter, "job__status", "template_version__template", "model", LoraFilter]
+    show_full_result_count = False
     search_fields = ["album_name", "user_theme"]
     list_select_related = ["job", "template_version__template"]
-    inlines = [RunItemInline]
 
     def get_queryset(self, request):
         return super().get_queryset(request).defer("template_version__rows")
 
     def get_fields(self, request, obj=None):
-        return ["job_link", "album", "template_version", *SHOWN]
+        return ["pictures", "job_link", "album", "template_version", "parent", *SHOWN]
 
     def get_readonly_fields(self, request, obj=None):
         return self.get_fields(request, obj)
@@ -109,6 +124,10 @@ class RunAdmin(admin.ModelAdmin):
     @admin.display(description="started", ordering="job__created_at")
     def created_at(self, run):
         return run.job.created_at
+
+    @admin.display(description="pictures")
+    def pictures(self, run):
+        return format_html('<a class="button" href="{}">{}</a>', run.get_absolute_url(), self.progress(run))
 
     @admin.display(description="job")
     def job_link(self, run):

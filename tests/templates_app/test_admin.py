@@ -1,5 +1,7 @@
 import pytest
 
+from gallery.models import Lora
+from templates_app import slots
 from templates_app.models import BatchGenerationRun
 from tests.factories import make_template, start_run
 
@@ -12,11 +14,11 @@ def desk(client, ada):
     return client
 
 
-def test_a_run_shows_its_order_and_its_ledger_and_changes_nothing(desk):
+def test_a_run_shows_its_order_leads_to_its_slots_and_changes_nothing(desk):
     run = start_run(album_name="<script>alert(1)</script>")
     page = desk.get(f"/admin/templates_app/batchgenerationrun/{run.pk}/change/")
     text = page.content.decode()
-    assert "The_Moon" in text
+    assert f'href="/runs/{run.pk}"' in text
     assert "<script>alert(1)" not in text
     desk.post(f"/admin/templates_app/batchgenerationrun/{run.pk}/change/", {"album_name": "Changed"})
     assert BatchGenerationRun.objects.get().album_name == "<script>alert(1)</script>"
@@ -42,3 +44,25 @@ def test_the_dashboard_tells_what_works_and_what_is_missing(desk):
     text = desk.get("/admin/").content.decode()
     assert "generation job" in text
     assert "No worker of the queue gpu is running" in text
+
+
+def test_runs_are_filtered_by_template_model_lora_and_kind(desk):
+    Lora.objects.create(name="ink", file="loras/ink.safetensors")
+    template = make_template()
+    inked = start_run(template, album_name="Inked", loras=[{"lora": "ink"}])
+    start_run(make_template(name="Other"), album_name="Plain")
+    again = slots.reroll_slot(inked, 1)
+    address = "/admin/templates_app/batchgenerationrun/"
+    for query, expected in {
+        "": 2,
+        "lora=ink": 1,
+        "kind=rerolls": 1,
+        "kind=all": 3,
+        f"template_version__template__id__exact={template.pk}": 1,
+        f"model__id__exact={inked.model_id}": 2,
+        "q=Plain": 1,
+    }.items():
+        page = desk.get(f"{address}?{query}")
+        assert page.status_code == 200, query
+        assert page.context["cl"].result_count == expected, query
+    assert desk.get(f"{address}{again.pk}/change/").status_code == 200
