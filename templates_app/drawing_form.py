@@ -18,7 +18,7 @@ from templates_app.ordering import DEFAULT_STRENGTH
 from templates_app.prompt_library import fill_in
 
 LONGEST_FILLED = 10_000  # characters of a field that are taken from an address
-NOT_FILLED = {"loras", "is_public", "use_image", "request_key"}
+NOT_FILLED = {"loras", "is_public", "use_image", "request_key", "image_id"}
 
 
 class SiteLoraWidget(LoraStackWidget):
@@ -160,7 +160,10 @@ class SessionForm(DrawingForm):
 
 
 class StepForm(SessionForm):
+    """``image_id`` is the alternative that the person saw chosen: another tab may have chosen another meanwhile."""
+
     name = None
+    image_id = forms.IntegerField(required=False, min_value=1, max_value=MAX_ID, widget=forms.HiddenInput)
 
 
 def place_errors(form: forms.Form, error: ValidationError) -> None:

@@ -101,9 +101,8 @@ def find_source(request) -> Image | None:
 def session_page(request, pk: int):
     session = find_session(pk)
     step = current_step(session, request.GET.get("step"))
-    form = StepForm(
-        source=step.chosen_image, initial=initial_of(step) | initial_from(request.GET, StepForm.base_fields)
-    )
+    initial = initial_of(step) | initial_from(request.GET, StepForm.base_fields)
+    form = StepForm(source=step.chosen_image, initial=initial | {"image_id": step.chosen_image_id})
     return show(request, session, step, form)
 
 
@@ -128,16 +127,29 @@ def session_act(request, pk: int, position: int):
 
 
 def take_step(request, session, step, *, at_root: bool):
-    parent = None if at_root else step
-    source = session.source_image if at_root else step.chosen_image
+    seen = (
+        Image.objects.filter(pk=number_in(request, "image_id")).first()
+        if request.POST.get("image_id")
+        else None
+    )
+    source = session.source_image if at_root else seen
     form = StepForm(request.POST, source=source)
     if form.is_valid():
-        more = {} if source else {"use_image": False}
-        taken = form.order(
-            lambda **order: sessions.add_step(session, parent=parent, created_by=request.user, **order | more)
-        )
-        if taken:
-            return redirect(taken)
+        form.cleaned_data.pop("image_id")
+        uses_image = bool(source and form.cleaned_data["use_image"])
+        more = {
+            "parent": None if at_root else step,
+            "image": seen if uses_image and not at_root else None,
+            "use_image": uses_image,
+            "created_by": request.user,
+        }
+        try:
+            if taken := form.order(lambda **order: sessions.add_step(session, **order | more)):
+                return redirect(taken)
+        except SessionConflict as error:
+            if not GenerationSession.objects.active().filter(pk=session.pk).exists():
+                raise
+            form.add_error(None, str(error))  # what is written stays
     return show(request, session, step, form)
 
 

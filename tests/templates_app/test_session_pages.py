@@ -179,10 +179,17 @@ def test_a_picture_is_chosen_gone_on_from_branched_from_and_kept(desk):
     page = text(act(desk, step, "choose", image=two.pk))
     assert "Goes on from this alternative" in page
     assert "fog</textarea>" in page
-    act(desk, step, "step", **ORDER | {"prompt": "brass", "use_image": "on", "strength": 0.3})
+    assert f'name="image_id" value="{two.pk}"' in page
+    act(
+        desk,
+        step,
+        "step",
+        **ORDER | {"prompt": "brass", "use_image": "on", "strength": 0.3, "image_id": two.pk},
+    )
     second = session.steps.get(position=2)
     assert (second.parent, second.run.reference_image, second.run.strength) == (step, two, 0.3)
-    act(desk, step, "step", **ORDER | {"prompt": "gold", "use_image": "on"})
+    act(desk, step, "step", **ORDER | {"prompt": "gold", "image_id": two.pk})
+    assert session.steps.get(position=3).run.reference_image is None, "from the words alone, as said"
     act(desk, second, "root", **ORDER | {"prompt": "anew"})
     tree = list(session.steps.values_list("position", "parent__position"))
     assert tree == [(1, None), (2, 1), (3, 1), (4, None)]
@@ -195,6 +202,21 @@ def test_a_picture_is_chosen_gone_on_from_branched_from_and_kept(desk):
     assert "1 picture kept in Mine, which is private" in text(
         act(desk, step, "keep", image=[one.pk], album=chosen.pk)
     )
+
+
+def test_a_step_goes_on_from_the_picture_that_was_seen_whatever_another_tab_chose_or_discarded(desk):
+    step = first_step(begin())
+    one, two = pretend_drawn(step)
+    seen = ORDER | {"prompt": "my own words", "use_image": "on", "image_id": one.pk}
+    sessions.choose_image(step, two)
+    act(desk, step, "step", **seen)
+    assert step.session.steps.get(position=2).run.reference_image == one
+    sessions.discard_images(step, [one.pk])
+    page = text(act(desk, step, "step", **seen))
+    assert "in the trash" in page
+    assert "my own words</textarea>" in page
+    assert step.session.steps.count() == 2
+    assert act(desk, step, "step", **seen | {"image_id": "x"}).status_code == 404
 
 
 def test_pictures_are_discarded_and_restored(desk):
