@@ -18,9 +18,10 @@ from gallery.models import Album, DiffusionModel, Image, Label, SourceType
 from gallery.renditions import BLURRED, GRID, SPECS, open_rendition
 from gallery.services import add_images, create_album, retract_image, set_cover, trash_image
 from gallery.sharing import create_shared_link
-from imagineer.policy import ADMIN, POLICY
+from imagineer.jobs.models import Job
+from imagineer.policy import ADMIN, GATED, POLICY
 from templates_app.authoring import set_archived
-from templates_app.models import RunItem
+from templates_app.models import BatchTemplate, RunItem
 from tests.crawler import Crawl, Secret, perceptual_hash
 from tests.factories import make_template, start_run
 from tests.gallery.pictures import encode
@@ -139,7 +140,9 @@ def order(images, name, album, *, is_public):
 
 def guesses(library: Library) -> list[str]:
     """Every address of the house, with every number that could be somebody's."""
-    last = max(image.pk for image in library.images.values()) + 2
+    kinds = (Image, Album, Job, BatchTemplate, DiffusionModel)
+    numbers = {number for kind in kinds for number in kind.objects.values_list("pk", flat=True)}
+    numbers.add(max(numbers) + 1)
     found = []
     for name, entry in routes():
         if not isinstance(entry, URLPattern) or "key" in entry.pattern.regex.groupindex:
@@ -148,9 +151,13 @@ def guesses(library: Library) -> list[str]:
             continue
         parameters = list(entry.pattern.regex.groupindex)
         examples = {"kind": "images", "uid": "x", "token": "x"}
-        for number in range(1, last + 1) if parameters else (0,):
+        for number in sorted(numbers) if parameters else (0,):
             address = reverse(name, kwargs={part: examples.get(part, number) for part in parameters})
-            found += [address, f"{address}?nsfw=show", f"{address}?nsfw=hide", f"{address}?size=original"]
+            found.append(address)
+            if name.startswith("api:") and POLICY[name] == GATED:
+                found += [f"{address}?nsfw=show", f"{address}?nsfw=hide"]
+            if name.endswith("download"):
+                found.append(f"{address}?size=original&nsfw=show")
             if name == "image":
                 found += [f"{address}?album={album.pk}" for album in (library.hidden, library.shown)]
     for album in Album.objects.all():
@@ -190,7 +197,7 @@ def test_whoever_has_not_confirmed_their_age_finds_nothing_that_they_may_not_see
         f"/images/{adult.pk}",
         f"/api/images/{open_.pk}/file",
         f"/api/images/{open_.pk}/provenance",
-        f"/api/albums/{library.shown.pk}/download?size=original",
+        f"/api/albums/{library.shown.pk}/download?size=original&nsfw=show",
     ):
         assert crawl.visited.get(address) == 200 or address.endswith("provenance"), address
     for name, status in (("private", 404), ("trashed", 404), ("retracted", 410)):
