@@ -149,7 +149,7 @@ def handle_exception(error, context):
 
 def error_body(detail) -> dict:
     if isinstance(detail, dict):
-        fields = {name: _sentences(value) for name, value in detail.items()}
+        fields = {_sendable(str(name)): _sentences(value) for name, value in detail.items()}
         general = fields.pop("non_field_errors", None)
         if not fields:
             return {"error": " ".join(general or ["The request is wrong."])}
@@ -164,7 +164,12 @@ def _sentences(detail) -> list[str]:
         return [f"{key}: {sentence}" for key, value in detail.items() for sentence in _sentences(value)]
     if isinstance(detail, (list, tuple)):
         return [sentence for part in detail for sentence in _sentences(part)]
-    return [str(detail)]
+    return [_sendable(str(detail))]
+
+
+def _sendable(text: str) -> str:
+    """What was sent may be repeated in an answer: without halves of signs, which UTF-8 has not."""
+    return text.encode(errors="replace").decode()
 
 
 class KeysetPagination(BasePagination):

@@ -3,9 +3,9 @@
 from django import forms
 
 from gallery.models import Lora
+from templates_app.lora_stack import MAX_LORAS
 
 BLANK_ROWS = 2  # that wait for a choice where no script adds more
-MAX_ROWS = 50
 
 
 class LoraStackWidget(forms.Widget):
@@ -36,7 +36,7 @@ class LoraStackWidget(forms.Widget):
 
     def value_from_datadict(self, data, files, name):
         names, weights = data.getlist(f"{name}-lora"), data.getlist(f"{name}-weight")
-        pairs = zip(names[:MAX_ROWS], weights[:MAX_ROWS], strict=False)
+        pairs = zip(names[: MAX_LORAS + 1], weights[: MAX_LORAS + 1], strict=False)
         return [{"lora": lora, "weight": weight} for lora, weight in pairs if lora]
 
     def value_omitted_from_data(self, data, files, name):

@@ -3,13 +3,22 @@
 from django.core.exceptions import ValidationError
 
 from gallery.models import Lora
+from imagineer.api import MAX_ID
+from templates_app.csv_items import UNSTORABLE
+
+MAX_LORAS = 50
 
 
 def check_loras(loras, *, field: str) -> list[dict]:
-    """``[{"lora": name or id, "weight": 1.0}]`` with names that exist; the same LoRA twice is refused."""
+    """``[{"lora": name or id, "weight": 1.0}]`` with names that exist; the same LoRA twice is refused.
+
+    :raises ValidationError: of ``field``; it names every LoRA that the library lacks.
+    """
     if not isinstance(loras, list):
         raise ValidationError({field: ['Write a list such as [{"lora": "ink", "weight": 0.8}].']})
-    checked = []
+    if len(loras) > MAX_LORAS:
+        raise ValidationError({field: [f"A stack may have {MAX_LORAS} LoRAs; this one has {len(loras):,}."]})
+    checked, missing = [], []
     for entry in loras:
         if not isinstance(entry, dict) or not {"lora"} <= set(entry) <= {"lora", "weight"}:
             raise ValidationError(
@@ -18,15 +27,24 @@ def check_loras(loras, *, field: str) -> list[dict]:
         key, weight = entry["lora"], entry.get("weight", 1.0)
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not -4 <= weight <= 4:
             raise ValidationError({field: [f"The weight of {key} must be a number from -4 to 4."]})
-        enabled = Lora.objects.filter(is_enabled=True)
-        by_id = isinstance(key, int) and not isinstance(key, bool)
-        lora = (enabled.filter(pk=key) if by_id else enabled.filter(name=str(key))).first()
+        lora = _find(key)
         if lora is None:
-            raise ValidationError({field: [f"There is no LoRA {key!r} in the library."]})
-        if any(other["lora"] == lora.name for other in checked):
+            missing.append(f"There is no LoRA {key!r} in the library.")
+        elif any(other["lora"] == lora.name for other in checked):
             raise ValidationError({field: [f"{lora.name} is named twice."]})
-        checked.append({"lora": lora.name, "weight": float(weight)})
+        else:
+            checked.append({"lora": lora.name, "weight": float(weight)})
+    if missing:
+        raise ValidationError({field: missing})
     return checked
+
+
+def _find(key) -> Lora | None:
+    enabled = Lora.objects.enabled()
+    if isinstance(key, int) and not isinstance(key, bool):
+        return enabled.filter(pk=key).first() if 0 < key <= MAX_ID else None
+    name = str(key)
+    return None if UNSTORABLE.search(name) else enabled.filter(name=name).first()
 
 
 def missing_loras(loras: list[dict]) -> list[str]:

@@ -5,7 +5,8 @@ What is read may come from anywhere. Shapes and types are checked here; limits b
 
 import json
 
-from templates_app.csv_items import CsvError, CsvItems, check_rows
+from templates_app.csv_items import UNSTORABLE, CsvError, CsvItems, check_rows
+from templates_app.lora_stack import MAX_LORAS
 from templates_app.models import BatchTemplate, BatchTemplateVersion
 
 FORMAT = "imagineer-template"
@@ -22,7 +23,6 @@ TEXTS = (
     "rating",
 )
 SIDES = ("width", "height")
-MAX_LORAS = 50
 
 
 class TemplateFileError(ValueError):
@@ -53,12 +53,14 @@ def read_template(data: bytes) -> dict:
     """
     content = _load(data)
     known = {"format", "format_version", "loras", "columns", "rows", *TEXTS, *SIDES}
-    problems = [f"{name!r} is no part of a template." for name in sorted(set(content) - known)[:10]]
+    problems = [f"{name[:40]!a} is no part of a template." for name in sorted(set(content) - known)[:10]]
     given = {}
     for name in TEXTS:
         value = content.get(name, "")
         if not isinstance(value, str):
             problems.append(f"{name} must be text.")
+        elif UNSTORABLE.search(value):
+            problems.append(f"{name} holds a control character or half of a sign.")
         given[name] = value
     for name in SIDES:
         value = content.get(name, 512)
@@ -112,6 +114,7 @@ def _loras(loras, problems: list[str]) -> list[dict]:
             and isinstance(use.get("sha256", ""), str)
             and isinstance(use.get("weight", 1.0), (int, float))
             and not isinstance(use.get("weight"), bool)
+            and not UNSTORABLE.search(use["lora"] + use.get("sha256", ""))
         )
         if not is_use:
             problems.append('Each of loras is an object such as {"lora": "ink", "weight": 0.8}.')

@@ -21,11 +21,14 @@ def run_list(request):
     runs = runs.select_related("template_version__template", "album__cover")
     wanted = RunFilter(request.GET, runs, request=request)
     found = cut(request, wanted.qs if wanted.is_valid() else runs.none(), NEWEST_FIRST)
+    named = {run.template_version.template_id for run in found.rows if run.template_version}
+    shown = BatchTemplate.objects.visible_to(viewer).filter(pk__in=named).values_list("pk", flat=True)
     return page(
         request,
         "templates_app/runs.html",
         viewer,
         rows=[_row(run, viewer) for run in found.rows],
+        template_pages=set(shown),
         pages=page_links(request, found),
         given=request.GET,
         is_filtered=any(request.GET.get(name) for name in RunFilter.base_filters),

@@ -20,7 +20,7 @@ from imagineer.jobs import runner
 from imagineer.jobs.models import JobStatus
 from templates_app import ordering
 from templates_app.estimates import Span, remaining_seconds
-from templates_app.models import BatchGenerationRun, RunItem
+from templates_app.models import BatchGenerationRun, BatchTemplate, RunItem
 from templates_app.serializers.runs import FAILED_FOR_THE_PUBLIC
 from templates_app.views.access import admin_page
 
@@ -59,6 +59,8 @@ def run_page(request, pk: int):
         run=run,
         job=run.job,
         template=version.template if version and tells_texts else None,
+        has_template_page=bool(version)
+        and BatchTemplate.objects.visible_to(viewer).filter(pk=version.template_id).exists(),
         is_current=bool(version and version.template.current_id == version.pk),
         has_slots=run.has_own_album and viewer.is_admin,
         album_is_shown=run.album_id and (run.album_is_public or viewer.is_admin),

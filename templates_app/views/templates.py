@@ -3,7 +3,6 @@
 from django.db.models import OuterRef, Subquery
 from django.http import Http404
 from django.shortcuts import get_object_or_404
-from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from gallery.models import Album
@@ -84,15 +83,8 @@ def template_page(request, pk: int):
         },
         cards=cards(list(albums), viewer),
         active_runs=[(run, run.tells_texts_to(viewer)) for run in active],
-        draw_address=_draw_address(template, viewer),
+        may_draw=viewer.is_admin and not template.is_archived,
     )
-
-
-def _draw_address(template: BatchTemplate, viewer: Viewer) -> str | None:
-    """Where whoever may order pictures of it does so."""
-    if not viewer.is_admin or template.is_archived:
-        return None
-    return f"{reverse('admin:templates_app_batchgenerationrun_add')}?template={template.pk}"
 
 
 def _pages(row_count: int) -> int:

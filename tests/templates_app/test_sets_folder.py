@@ -129,6 +129,10 @@ def test_a_template_of_the_same_name_from_elsewhere_is_left(folder, capsys):
         (b"value\nAce\n", "width = 100", "divisible by 8"),
         (b"value\nAce\n", 'prompt_template = "{colour}"', "no column"),
         (b"value\nAce\n", 'lora_config = [{lora = "none"}]', "There is no LoRA"),
+        (b"value\nAce\n", f"lora_config = [{{lora = {10**30}}}]", "There is no LoRA"),
+        (b"value\nAce\n", f"width = {10**30}", "from 64 to 2048"),
+        (b"value\nAce\n", 'base_prompt = "bell \\u0007"', "control character"),
+        (b"value\nAce\n", 'name = "a\\nb"', "control characters"),
         (b"value\nAce\n", 'lora_config = ["none"]', "Each entry is an object"),
     ],
 )

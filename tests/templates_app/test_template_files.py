@@ -110,6 +110,9 @@ def test_a_file_whose_values_are_wrong_is_shown_to_be_mended(desk):
         (CONTENT | {"format_version": 2}, "later program"),
         (CONTENT | {"extra": 1}, "'extra' is no part"),
         (CONTENT | {"name": 5}, "name must be text"),
+        (CONTENT | {"base_prompt": "half \ud83d"}, "base_prompt holds"),
+        (CONTENT | {"name": "nul\x00"}, "name holds"),
+        (CONTENT | {"\ud83d" * 1000: 1}, "is no part"),
         (CONTENT | {"width": "wide"}, "width must be a whole number"),
         (CONTENT | {"height": True}, "height must be a whole number"),
         (CONTENT | {"columns": "value"}, "columns must be a list"),
@@ -124,6 +127,8 @@ def test_a_file_whose_values_are_wrong_is_shown_to_be_mended(desk):
         (CONTENT | {"loras": "ink"}, "loras must be a list"),
         (CONTENT | {"loras": [{"lora": 5}]}, "Each of loras"),
         (CONTENT | {"loras": [{"lora": "ink", "weight": "1"}]}, "Each of loras"),
+        (CONTENT | {"loras": [{"lora": "nul\x00"}]}, "Each of loras"),
+        (CONTENT | {"loras": [{"lora": "ink", "sha256": "half \ud83d"}]}, "Each of loras"),
         (CONTENT | {"loras": [{"lora": "x"}] * 51}, "at most 50"),
     ],
 )

@@ -5,6 +5,7 @@ import pytest
 from gallery.ingest import ingest_image
 from gallery.models import Album, Lora
 from gallery.services import add_images, create_album
+from templates_app import authoring
 from templates_app.models import BatchGenerationRun
 from tests.factories import make_template, start_run
 from tests.gallery.pictures import png
@@ -116,7 +117,21 @@ def test_drawing_is_offered_to_whoever_may(client, ada):
     assert "Draw this set" not in text_of(client.get(f"/templates/{template.pk}"))
     client.force_login(ada)
     text = text_of(client.get(f"/templates/{template.pk}"))
-    assert f"/admin/templates_app/batchgenerationrun/add/?template={template.pk}" in text
+    assert f"/templates/{template.pk}/draw" in text
+    authoring.set_archived(template, is_archived=True)
+    assert "Draw this set" not in text_of(client.get(f"/templates/{template.pk}"))
+
+
+def test_a_run_leads_to_its_template_as_long_as_that_may_be_seen(client):
+    template = make_template()
+    run = start_run(template)
+    for address in (f"/runs/{run.pk}", "/runs"):
+        assert f'href="/templates/{template.pk}"' in text_of(client.get(address))
+    authoring.set_archived(template, is_archived=True)
+    for address in (f"/runs/{run.pk}", "/runs"):
+        text = text_of(client.get(address))
+        assert "Skies" in text
+        assert f'href="/templates/{template.pk}"' not in text
 
 
 def test_a_thousand_rows_are_shown_a_hundred_at_a_time(client, django_assert_max_num_queries):

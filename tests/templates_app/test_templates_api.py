@@ -158,6 +158,8 @@ def test_every_wrong_field_is_named_at_once(admin_api):
         ({"lora_config": [{"lora": "none"}]}, "lora_config"),
         ({"lora_config": [{"lora": "none", "weight": "NaN"}]}, "lora_config"),
         ({"lora_config": "none"}, "lora_config"),
+        ({"lora_config": [{"lora": "half of a sign \ud83d"}]}, "lora_config"),
+        ({"lora_config": [{"lora": "none"}] * 51}, "lora_config"),
         ({"csv_data": []}, "csv_data"),
         ({"csv_data": "text"}, "csv_data"),
         ({"csv_data": None}, "csv_data"),
@@ -326,3 +328,10 @@ def test_hostile_cells_are_kept_as_text(admin_api):
     ]
     body = admin_api.post(LIST, SKIES | {"csv_data": [{"text": cell} for cell in cells]}).json()
     assert [row["text"] for row in body["csv_items"]] == cells
+
+
+def test_keys_that_no_answer_could_repeat_are_refused_and_break_nothing(admin_api):
+    for body in ({"half \ud83d": 1}, {"nul\x00": 1}, {"x" * 100_000: 1}, {"csv_data": [{"\ud83d": 1}]}):
+        answer = admin_api.post(LIST, json.dumps(SKIES | body), content_type="application/json")
+        assert answer.status_code == 400
+        assert answer.json()["fields"]
