@@ -14,6 +14,10 @@ function setField(field, value, caret = value.length) {
 
 for (const place of document.querySelectorAll("[data-insert]")) {
   const form = place.closest("form");
+  if (place.hidden) {
+    form?.elements[place.dataset.prompt]?.closest("div").after(place);
+    place.hidden = false;
+  }
   place.addEventListener("click", (event) => {
     const chip = event.target.closest("[data-prompt-text]");
     const prompt = form?.elements[place.dataset.prompt];

@@ -8,7 +8,7 @@ from templates_app.models import PromptTemplate
 class PromptTemplateAdmin(admin.ModelAdmin):
     """Words worth keeping; the forms with a prompt offer them as buttons."""
 
-    list_display = ["name", "category", "is_favorite", "words", "updated_at"]
+    list_display = ["name", "category", "is_favorite", "words"]
     list_editable = ["is_favorite"]
     list_filter = ["is_favorite", "category"]
     list_per_page = 60

@@ -19,12 +19,16 @@ MODELS = 50
 
 
 @register.inclusion_tag("templates_app/_prompt_chips.html", takes_context=True)
-def prompt_chips(context, prompt="prompt", negative_prompt="negative_prompt"):
-    """Prompt templates for the fields of these names; put it inside their form."""
+def prompt_chips(context, prompt="prompt", negative_prompt="negative_prompt", needs_script=False):
+    """Prompt templates for the fields of these names; put it inside their form.
+
+    :param needs_script: for a form that no address fills: hidden until the script is there and moves it to the field.
+    """
     user = context.get("user")
     return {
         "groups": offer(),
-        "recent": recall() if user and user.is_staff else [],
+        "recent": recall() if user and user.is_staff and not needs_script else [],
+        "needs_script": needs_script,
         "prompt": prompt,
         "negative_prompt": negative_prompt,
         "query": _other_parameters(context, "prompt_template", "prompt_of"),

@@ -137,3 +137,13 @@ def test_the_desk_toggles_favourites_in_its_list(client, ada):
     client.post(address, form | {"_save": "Save"})
     row.refresh_from_db()
     assert row.is_favorite
+
+
+def test_the_editor_of_templates_offers_them_for_its_prompt_once_the_script_is_there(client, ada):
+    from tests.factories import make_template
+
+    client.force_login(ada)
+    save_prompt_template(**GOOD)
+    page = client.get(f"/admin/templates_app/batchtemplate/{make_template().pk}/change/").content.decode()
+    assert 'data-insert hidden data-prompt="prompt_template"' in page
+    assert 'data-prompt-text="{prompt}, neon"' in page
