@@ -5,6 +5,7 @@ The whole order travels in the page: closing or reloading it loses nothing on th
 
 import re
 import secrets
+import time
 
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
@@ -24,6 +25,7 @@ PAGE_KEYS = (*BUTTONS, "csrfmiddlewaretoken", "order_key", "checked_version")
 SHOWN_PICTURES = 12
 SEARCHED_PICTURES = 20_000  # latest ones; a text that nothing holds must not read the whole library
 KEY_SECONDS = 24 * 3600
+WAITS, WAIT = 25, 0.2  # seconds, for the other one of two presses
 
 
 def handle_order(
@@ -96,9 +98,7 @@ def _submit_once(request, form: OrderForm, submit) -> BatchGenerationRun:
         return submit(form)
     name = f"order-{key}"
     if not cache.add(name, 0, KEY_SECONDS):
-        run = BatchGenerationRun.objects.filter(pk=cache.get(name) or 0).first()
-        if run:
-            return run
+        return _started_by(name)
     try:
         run = submit(form)
     except BaseException:
@@ -106,6 +106,15 @@ def _submit_once(request, form: OrderForm, submit) -> BatchGenerationRun:
         raise
     cache.set(name, run.pk, KEY_SECONDS)
     return run
+
+
+def _started_by(name: str) -> BatchGenerationRun:
+    """The run of a confirmation that came before this one, perhaps a moment ago."""
+    for _ in range(WAITS):
+        if run := BatchGenerationRun.objects.select_related("job").filter(pk=cache.get(name) or 0).first():
+            return run
+        time.sleep(WAIT)
+    raise ValidationError("This order has been sent already. Look among the runs before you send it again.")
 
 
 def _first_values(request, viewer: Viewer) -> dict:

@@ -113,6 +113,15 @@ def reroll_slot(
 
 
 @transaction.atomic
+def reroll_slots(
+    run: BatchGenerationRun, positions: Iterable[int], *, variants: int = 1, created_by=None
+) -> list[BatchGenerationRun]:
+    """Order several rows again, each as :func:`reroll_slot` does; all of them or, where one is refused, none."""
+    rows = sorted(set(positions))
+    return [reroll_slot(run, row, variants=variants, created_by=created_by) for row in rows]
+
+
+@transaction.atomic
 def promote(
     run: BatchGenerationRun,
     position: int,

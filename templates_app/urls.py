@@ -28,6 +28,7 @@ page_patterns = [
     path("runs/<int:pk>/progress", views.run_progress, name="run-progress"),
     path("runs/<int:pk>/cancel", views.cancel_run, name="run-cancel"),
     path("runs/<int:pk>/retry", views.retry_run, name="run-retry"),
+    path("runs/<int:pk>/reroll", slots.reroll_ticked, name="run-reroll"),
     path("runs/<int:pk>/slots/<int:position>", slots.slot_page, name="slot"),
     path("runs/<int:pk>/slots/<int:position>/progress", slots.slot_progress, name="slot-progress"),
     path("runs/<int:pk>/slots/<int:position>/reroll", slots.reroll, name="slot-reroll"),

@@ -24,9 +24,13 @@
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
     if (!answer.ok || answer.redirected) throw new Error(answer.status);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const ticked = [...document.querySelectorAll("[data-live] :checked")].map((box) => `${box.name}=${box.value}`);
     for (const part of document.querySelectorAll("[data-live]")) {
       const newer = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
       if (newer && newer.innerHTML !== part.innerHTML) part.replaceChildren(...newer.childNodes);
+    }
+    for (const box of document.querySelectorAll("[data-live] [type=checkbox]")) {
+      if (ticked.includes(`${box.name}=${box.value}`)) box.checked = true;
     }
   }
 

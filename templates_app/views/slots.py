@@ -18,7 +18,7 @@ from templates_app.views.access import admin_page
 from templates_app.views.runs import find_run
 
 MAX_SHOWN = 200  # the latest candidates
-NEIGHBOURS = ("previous", "next")
+MAX_TICKED = 60  # rows that are drawn again at once: as many as a page shows
 
 
 class RerollForm(forms.Form):
@@ -98,6 +98,34 @@ def reroll(request, pk: int, position: int):
 
 @require_POST
 @admin_page
+def reroll_ticked(request, pk: int):
+    """Several rows of the run's page at once."""
+    run = slots.root_of(find_run(request, pk)[0])
+    positions = [number for text in request.POST.getlist("position")[:MAX_TICKED] if (number := _whole(text))]
+    variants = _whole(request.POST.get("variants", "")) or 0
+    if not positions:
+        messages.warning(request, "Tick the rows that are to be drawn again.")
+        return redirect("run", pk)
+    try:
+        drawn = slots.reroll_slots(run, positions, variants=variants, created_by=request.user)
+    except ValidationError as error:
+        messages.warning(request, " ".join(error.messages))
+    except slots.SlotConflict as conflict:
+        messages.warning(request, str(conflict))
+    except RunItem.DoesNotExist as error:
+        raise Http404 from error
+    else:
+        number = sum(run.job.total for run in drawn)
+        messages.success(
+            request,
+            f"{number} picture{'s' if number > 1 else ''} of {len(drawn)} row{'s' if len(drawn) > 1 else ''} "
+            "queued, before all sets. Each row tells when there is something to choose from.",
+        )
+    return redirect("run", pk)
+
+
+@require_POST
+@admin_page
 def promote(request, pk: int, position: int):
     def choose(run):
         slots.promote(
@@ -135,11 +163,13 @@ def _act(request, pk, position, service):
 
 def _number(request, name: str) -> int | None:
     text = request.POST.get(name, "")
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
+    if text and _whole(text) is None:
         raise Http404
-    return int(text)
+    return _whole(text)
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _find(request, pk: int, position: int):

@@ -4,13 +4,14 @@ import html
 import re
 
 import pytest
+from django.core.cache import cache
 
 from gallery.ingest import ingest_image
 from gallery.models import DiffusionModel, Lora
 from gallery.services import trash_image
 from gallery.weights import find_model
 from imagineer.jobs.models import Job, JobStatus
-from templates_app import authoring
+from templates_app import authoring, order_flow
 from templates_app.models import BatchGenerationRun, RunItem
 from templates_app.themes import THEMES
 from tests.factories import make_template, start_run
@@ -84,6 +85,15 @@ def test_a_confirmation_that_is_sent_twice_starts_one_run(desk):
     first, second = (desk.post(ADD, hidden_fields(page) | {"_draw": "1"}) for _ in range(2))
     assert BatchGenerationRun.objects.count() == 1
     assert first["Location"] == second["Location"]
+
+
+def test_a_confirmation_whose_twin_never_came_to_an_end_starts_nothing(desk, monkeypatch):
+    monkeypatch.setattr(order_flow, "WAITS", 1)
+    page = look(desk, make_template())
+    kept = hidden_fields(page)
+    cache.add(f"order-{kept['order_key'][0]}", 0, 60)
+    assert "has been sent already" in desk.post(ADD, kept | {"_draw": "1"}).content.decode()
+    assert not Job.objects.exists()
 
 
 def test_two_orders_of_one_name_are_two_runs(desk):

@@ -168,6 +168,21 @@ def test_only_admins_act_on_runs_and_slots(client, stranger):
     assert Job.objects.count() == 1
 
 
+def test_several_rows_are_ticked_and_drawn_again_or_none_is(desk):
+    run = finish(start_run())
+    address = f"/runs/{run.pk}/reroll"
+    assert 'form="again" name="position" value="3"' in text_of(desk, run.get_absolute_url())
+    said = desk.post(address, {"position": ["1", "3"], "variants": "2"}, follow=True).content.decode()
+    assert "4 pictures of 2 rows queued" in said
+    assert [again.row_selection for again in run.rerolls.order_by("pk")] == ["1", "3"]
+    assert "Tick the rows" in desk.post(address, {"variants": "2"}, follow=True).content.decode()
+    for wrong in ("17", "", "x"):
+        said = desk.post(address, {"position": ["1"], "variants": wrong}, follow=True).content.decode()
+        assert "from 1 to 16" in said
+    assert desk.post(address, {"position": ["1", "4"], "variants": "1"}).status_code == 404
+    assert run.rerolls.count() == 2
+
+
 # ---- One slot
 
 
