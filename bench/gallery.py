@@ -63,9 +63,12 @@ ADDRESSES = {
     "/api/albums/1": 3,
     "/": None,
     "/albums": None,
+    "/albums?sort=name": None,
+    "/albums?sort=most&q=album": None,
     "/albums/1": None,
     "/images/5": None,
     "/images/5?album=1": None,
+    "/loras": None,
 }
 
 

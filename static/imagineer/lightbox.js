@@ -145,7 +145,13 @@ const lightbox = new PhotoSwipeLightbox({
   paddingFn: (viewport) => ({ top: 48, bottom: viewport.x < 700 ? 96 : 72, left: 0, right: isTelling && viewport.x >= PANEL.from ? PANEL.width : 0 }),
 });
 
-lightbox.on("uiRegister", () => addWords(lightbox.pswp));
+lightbox.on("uiRegister", () => {
+  const { pswp } = lightbox;
+  pswp.element.setAttribute("aria-label", document.querySelector("h1")?.textContent ?? "Pictures");
+  pswp.element.setAttribute("aria-modal", "true");
+  pswp.scrollWrap.setAttribute("role", "group"); // without one, what PhotoSwipe says of it counts for nothing
+  addWords(pswp);
+});
 lightbox.on("change", () => {
   // how many there are in all is not known while a page is missing at either end
   lightbox.pswp.element?.classList.toggle("is-partial", Boolean(pages.prev || pages.next));
