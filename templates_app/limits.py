@@ -77,3 +77,13 @@ def storable(text: str) -> None:
 def printable(text: str) -> None:
     if any(unicodedata.category(sign) in UNPRINTABLE and sign not in JOINERS for sign in text):
         raise ValidationError("This holds control characters or line breaks; write plain text on one line.")
+
+
+def name_of(prompt: str, *, most: int = 80) -> str:
+    """The beginning of a prompt as a name, without the signs that no name may hold."""
+    kept = (
+        sign
+        for sign in prompt
+        if sign.isspace() or sign in JOINERS or unicodedata.category(sign) not in UNPRINTABLE
+    )
+    return " ".join("".join(kept).split())[:most].strip() or "Untitled"

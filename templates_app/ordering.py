@@ -154,7 +154,7 @@ def plan_single(prompt: str, *, album_name: str = "", model: str = "", **options
         prompt = check_prompt(prompt)
     except PromptError as error:
         raise ValidationError({"prompt": [str(error)]}) from error
-    name = " ".join(prompt.split())[:80]
+    name = limits.name_of(prompt)
     run = draft_run(album_name=album_name.strip() or name, user_theme="", model=model, **options)
     drawn_with = _drawn_with(run)
     try:

@@ -4,7 +4,6 @@ Every writer first takes hold of the session's row by a conditional update, so t
 other and neither writes to a session that has ended. Albums are locked before the session, as deleting one does.
 """
 
-import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -49,7 +48,7 @@ def start_session(
     :raises ValidationError: names each wrong field; nothing is begun then.
     """
     session = GenerationSession(
-        name=name.strip() or _name_of(prompt),
+        name=name.strip() or limits.name_of(prompt),
         entry_type=EntryType.REFINEMENT if source_image else EntryType.SCRATCH,
         source_image=source_image,
         created_by=created_by,
@@ -346,10 +345,3 @@ def _end(session: GenerationSession, status: SessionStatus, *, is_discarding: bo
     )
     session.refresh_from_db()
     return session
-
-
-def _name_of(prompt: str) -> str:
-    words = "".join(
-        sign for sign in prompt if unicodedata.category(sign) not in limits.UNPRINTABLE or sign.isspace()
-    )
-    return " ".join(words.split())[:80] or "Session"

@@ -307,3 +307,15 @@ def test_a_session_of_a_thousand_steps_is_a_page_of_bounded_size(desk, django_as
         page = text(desk.get(address))
     assert "steps not shown" in page
     assert len(page) < small + 80 * 1200
+
+
+def test_the_desk_lists_sessions_and_leads_to_their_pages(desk, django_assert_max_num_queries):
+    session = begin("a <b>crab</b>")
+    pretend_drawn(first_step(session))
+    address = "/admin/templates_app/generationsession/"
+    with django_assert_max_num_queries(12):
+        page = text(desk.get(f"{address}?q=crab&status__exact=active"))
+    assert "a &lt;b&gt;crab&lt;/b&gt;" in page
+    assert desk.get(f"{address}{session.pk}/change/")["Location"] == f"/sessions/{session.pk}"
+    assert desk.get(f"{address}999/change/")["Location"] == "/sessions"
+    assert desk.get(f"{address}add/")["Location"] == "/sessions/new"

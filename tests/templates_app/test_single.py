@@ -75,6 +75,8 @@ def test_wrong_input_is_named_and_nothing_is_queued(admin_api, changes, field):
         {"prompt": f" {'x' * 2000} ", "negative_prompt": "x" * 2000},
         {"seed": 0, "steps": 1, "width": 64, "height": 64, "guidance_scale": 0},
         {"seed": 2**31 - 1, "steps": 150, "width": 2048, "height": 2048, "guidance_scale": 30},
+        {"prompt": "\u202esigns that no name may hold\u200b\ufeff"},
+        {"prompt": "\u200b"},
         {"prompt": "{a|b} <script>alert('1')</script> \"quoted\"\nand a line"},
     ],
 )
