@@ -34,17 +34,19 @@ def train_tokenizer(work: Path, *, seed: int, captions: int = 20000) -> CLIPToke
     model = Tokenizer(BPE(end_of_word_suffix="</w>", continuing_subword_prefix=""))
     model.normalizer, model.pre_tokenizer = empty.normalizer, empty.pre_tokenizer
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    # Named beforehand, every symbol has a number of its own. The trainer numbers those that end a word as it meets them in
+    # a hash table, whose order differs from process to process, and breaks ties between equally frequent pairs by number.
+    ends = [char + "</w>" for char in alphabet]
     trainer = trainers.BpeTrainer(
-        vocab_size=_SIZE - 258,
+        vocab_size=_SIZE - 2,
         end_of_word_suffix="</w>",
         initial_alphabet=alphabet,
         show_progress=False,
-        special_tokens=[],
+        special_tokens=ends,
     )
     model.train_from_iterator(_corpus(seed, captions), trainer)
     trained = json.loads(model.to_str())["model"]
     tokens = sorted(trained["vocab"], key=trained["vocab"].get)
-    tokens += [char + "</w>" for char in alphabet if char + "</w>" not in trained["vocab"]]
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     merges = [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in trained["merges"]]
     tokenizer = CLIPTokenizer(

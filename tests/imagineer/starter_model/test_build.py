@@ -28,6 +28,31 @@ def _hashes(work: Path) -> dict[str, str]:
     return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def _train_tokenizer(work: Path, hash_seed: int) -> bytes:
+    """Train it in a process of its own: what differs between processes is the order of hash tables, and threads."""
+    work.mkdir()
+    code = (
+        "import sys; from pathlib import Path; from imagineer.starter_model.tokenizer import train_tokenizer;"
+        "train_tokenizer(Path(sys.argv[1]), seed=1, captions=150)"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": str(hash_seed), "RAYON_NUM_THREADS": str(hash_seed)}
+    subprocess.run([sys.executable, "-c", code, str(work)], check=True, env=environment, capture_output=True)
+    return (work / "tokenizer" / "tokenizer.json").read_bytes()
+
+
+def test_tokenizers_trained_in_different_processes_are_the_same(tmp_path):
+    trained = [_train_tokenizer(tmp_path / str(seed), seed) for seed in (1, 2)]
+    assert trained[0] == trained[1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_builds_with_one_seed_give_the_same_bytes(tmp_path):
+    _build(tmp_path / "one")
+    _build(tmp_path / "two")
+    assert _hashes(tmp_path / "one") == _hashes(tmp_path / "two")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_build_stage_by_stage_makes_a_whole_folder_that_depends_on_its_seed(tmp_path):
