@@ -7,7 +7,7 @@ from django.conf import settings
 
 from gallery.models import DiffusionModel, Lora
 from gallery.storage import local_path
-from imagineer.engine.model_folder import ModelInfo, read_model
+from imagineer.engine.model_folder import ModelInfo, read_model, read_vocabulary
 from imagineer.engine.types import ModelError
 from imagineer.starter_model import STARTER_MODEL_PATH
 
@@ -45,6 +45,22 @@ def register_model(folder: Path, *, name: str) -> DiffusionModel:
 def model_path(model: DiffusionModel) -> Path:
     """The folder of a model. The starter's place follows the program, wherever that is installed."""
     return STARTER_MODEL_PATH if model.location == STARTER else Path(model.location)
+
+
+def vocabularies() -> list[tuple[DiffusionModel, bool, dict[str, list[str]]]]:
+    """Enabled models that declare which words they know: the model, whether it is the default one, its words by kind.
+
+    The default model comes first. A folder that cannot be read has no words; drawing with it says why.
+    """
+    try:
+        default = find_model()
+    except ModelError:
+        default = None
+    models = [model for model in DiffusionModel.objects.enabled() if model != default]
+    told = [
+        (model, model == default, read_vocabulary(model_path(model))) for model in [default, *models] if model
+    ]
+    return [(model, is_default, words) for model, is_default, words in told if words]
 
 
 def lora_path(lora: Lora) -> str:

@@ -11,6 +11,7 @@ from imagineer.engine.tensor_file import TensorFileError, hash_file, read_header
 from imagineer.engine.types import ModelError
 
 MAX_JSON_BYTES = 5_000_000
+MAX_KINDS, MAX_WORDS = 20, 500  # of a vocabulary: more is no help to a reader, and a page of megabytes
 _PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl"}
 _COMPONENTS = {
     "unet": {"UNet2DConditionModel"},
@@ -231,7 +232,7 @@ def _read_extras(path: Path, factor: int) -> dict:
         or not all(limit is None or _is_count(limit) for limit in limits.values())
         or not (_is_count(multiple) and multiple <= 256 and multiple % max(8, factor) == 0)
         or not isinstance(defaults, dict)
-        or not isinstance(vocabulary, dict)
+        or not _is_vocabulary(vocabulary)
     ):
         raise ModelError(f"The model {path.name} has a malformed imagineer.json.")
     known = {"steps": int, "guidance_scale": (int, float), "scheduler": str}
@@ -246,6 +247,26 @@ def _read_extras(path: Path, factor: int) -> dict:
         "vocabulary": vocabulary,
         **limits,
     }
+
+
+def read_vocabulary(path: Path) -> dict[str, list[str]]:
+    """The words that a model folder declares to know, by kind; empty when it tells nothing that can be used."""
+    try:
+        return _read_extras(path, 8)["vocabulary"]
+    except ModelError:
+        return {}
+
+
+def _is_vocabulary(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and len(value) <= MAX_KINDS
+        and all(
+            0 < len(kind) <= 40 and isinstance(words, list) and len(words) <= MAX_WORDS
+            for kind, words in value.items()
+        )
+        and all(isinstance(word, str) and 0 < len(word) <= 60 for words in value.values() for word in words)
+    )
 
 
 def _is_count(value: object) -> bool:

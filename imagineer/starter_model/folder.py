@@ -9,6 +9,7 @@ import torch
 from .styles import COLOURS, STYLES
 from .subjects import SUBJECTS
 
+_KINDS = {"zodiac": "zodiac", "cards": "playing cards", "tarot": "tarot", "everyday": "everyday things"}
 MODEL_JSON = {
     "name": "starter",
     "title": "Imagineer Starter",
@@ -17,9 +18,12 @@ MODEL_JSON = {
     "size_multiple": 8,
     "defaults": {"steps": 12, "guidance_scale": 5.0, "scheduler": "dpm++_2m"},
     "vocabulary": {
-        "subjects": [subject.name for subject in SUBJECTS],
+        **{
+            kind: [subject.name for subject in SUBJECTS if subject.group == group]
+            for group, kind in _KINDS.items()
+        },
         "colours": list(COLOURS),
-        "backgrounds": list(COLOURS),
+        "backgrounds": [f"{colour} background" for colour in COLOURS],
         "styles": list(STYLES),
     },
 }

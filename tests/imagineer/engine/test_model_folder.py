@@ -40,7 +40,7 @@ def test_the_starter_model_is_whole_and_says_what_it_can():
     info = read_model(STARTER_MODEL_PATH)
     assert info.name == "starter"
     assert info.max_side
-    assert info.vocabulary["subjects"]
+    assert "ram" in info.vocabulary["zodiac"]
     assert set(info.defaults) <= {"steps", "guidance_scale", "scheduler"}
 
 
@@ -71,6 +71,10 @@ def test_what_imagineer_json_says_is_read(folder):
         '{"defaults": {"lora": 1}}',
         '{"defaults": [1]}',
         '{"vocabulary": []}',
+        '{"vocabulary": {"subjects": "fox"}}',
+        '{"vocabulary": {"subjects": [7]}}',
+        '{"vocabulary": {"subjects": ["' + "x" * 61 + '"]}}',
+        '{"vocabulary": {"subjects": [' + '"x",' * 500 + '"x"]}}',
         "[" * 100_000,
     ],
 )
