@@ -29,3 +29,10 @@ def vocabulary(fields: str = "prompt", model_field: str = "model"):
             for model, is_default, words_by_kind in vocabularies()
         ],
     }
+
+
+@register.inclusion_tag("gallery/_styles.html")
+def known_styles(address: str):
+    """``{% known_styles draw_address %}``: the default model's styles, each a link to the order form that begins with it."""
+    words = next((words for _, is_default, words in vocabularies() if is_default), {})
+    return {"styles": words.get("styles", []), "address": address}

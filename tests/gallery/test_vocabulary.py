@@ -3,11 +3,13 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from django.template import Context, Template
 
 from gallery.weights import register_model, vocabularies
+from tests.factories import make_template
 
 pytestmark = pytest.mark.django_db
 
@@ -66,6 +68,13 @@ def test_a_word_is_text_whatever_the_models_author_wrote(known_words):
 def test_a_model_whose_folder_has_gone_or_is_malformed_does_not_break_the_page(known_words):
     gone, broken = known_words("gone", {"subjects": ["fox"]}), known_words("broken", {"subjects": ["fox"]})
     shutil.rmtree(gone.location)
-    with open(f"{broken.location}/imagineer.json", "w") as file:
-        file.write('{"vocabulary": ["fox"]}')
+    (Path(broken.location) / "imagineer.json").write_text('{"vocabulary": ["fox"]}')
     assert [model.name for model, _, _ in vocabularies()] == ["starter"]
+
+
+def test_the_page_of_a_template_offers_the_styles_to_whoever_may_order(client, ada):
+    page = f"/templates/{make_template().pk}"
+    assert "user_theme=" not in client.get(page).content.decode()
+    client.force_login(ada)
+    address = re.search(r'href="([^"]*user_theme=stained%20glass)"', client.get(page).content.decode())[1]
+    assert 'value="stained glass"' in client.get(address.replace("&amp;", "&")).content.decode()
