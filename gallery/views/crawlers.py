@@ -14,6 +14,7 @@ PARTS = {
     "images": lambda: Image.objects.filter(is_public=True).unrestricted().values_list("pk", "created_at"),
 }
 PAGES = ["/", "/albums"]
+STANDING = ("/", "/albums", "/templates", "/loras", "/about")
 CLOSED = ("/admin/", "/api/", "/auth/", "/age-confirmation")
 
 
