@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
 
-from gallery.models import Album, Image
+from gallery.models import Album, AlbumImage, Image
 from gallery.services import lock_album, replace_image, trash_image
 from templates_app import limits, ordering
 from templates_app.models import BatchGenerationRun, RunItem
@@ -143,7 +143,7 @@ def promote(
     image_id = image.pk if isinstance(image, Image) else image
     if instead_of is not None and instead_of != slot.shown_image_id:
         raise SlotConflict("Somebody has put another picture there meanwhile. Look again, then choose.")
-    if image_id == slot.shown_image_id:
+    if image_id == slot.shown_image_id and AlbumImage.objects.filter(album=album, image=image_id).exists():
         return slot
     chosen = candidates(root, position).filter(image=image_id).first()
     if chosen is None:
@@ -152,7 +152,7 @@ def promote(
         raise SlotConflict("This picture has been withdrawn; choose another one.")
     if chosen.image.trashed_at is not None:
         raise SlotConflict("This picture is in the trash. Restore it first, or choose another one.")
-    old = Image.objects.filter(pk=slot.shown_image_id).first()
+    old = Image.objects.filter(pk=slot.shown_image_id).exclude(pk=image_id).first()
     slot.run = root
     try:
         replace_image(album, old, chosen.image, position=slot.place)

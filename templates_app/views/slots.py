@@ -8,6 +8,7 @@ from django.shortcuts import redirect
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from gallery.models import AlbumImage
 from gallery.tiles import tile
 from gallery.views.answers import page
 from imagineer.engine.schedulers import SCHEDULERS
@@ -186,11 +187,14 @@ def _show(request, run, viewer, own, *, form: RerollForm | None = None):
     position = own[0].position
     items = list(slots.candidates(run, position).order_by("-run_id", "variant")[:MAX_SHOWN])[::-1]
     in_slot = {slot.shown_image_id: slot for slot in own if slot.shown_image_id}
+    # a curator may have taken it out of the album
+    placed = AlbumImage.objects.filter(album=run.album_id, image__in=in_slot)
+    placed = set(placed.values_list("image", flat=True))
     pictures = [
         {
             "item": item,
             "tile": tile(item.image, viewer),
-            "slot": in_slot.get(item.image_id),
+            "slot": in_slot[item.image_id] if item.image_id in placed else None,
             "is_tweaked": item.prompt != own[0].prompt,
         }
         for item in items

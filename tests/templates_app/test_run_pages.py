@@ -6,7 +6,15 @@ import pytest
 
 from gallery.ingest import ingest_image
 from gallery.models import AlbumImage, Image, Lora, SourceType
-from gallery.services import add_images, create_album, delete_album, set_album_public
+from gallery.services import (
+    add_images,
+    create_album,
+    delete_album,
+    remove_images,
+    set_album_public,
+    trash_image,
+)
+from gallery.trash import purge_image
 from imagineer.jobs import runner
 from imagineer.jobs.models import Job, JobStatus
 from templates_app import slots
@@ -254,6 +262,30 @@ def test_a_picture_that_is_none_is_promoted_nowhere(desk, image):
 def test_a_slot_that_is_not_there_is_404(desk, position):
     run = finish(start_run())
     assert desk.get(f"/runs/{run.pk}/slots/{position}").status_code == 404
+
+
+def test_a_chosen_picture_that_is_deleted_for_good_gives_way_and_another_may_be_chosen(desk):
+    run = finish(start_run())
+    own = run.items.get(position=2).image
+    new = finish(slots.reroll_slot(run, 2)).items.get().image
+    slots.promote(run, 2, new)
+    purge_image(trash_image(new))
+    assert run.items.get(position=2).chosen_image is None
+    assert not AlbumImage.objects.filter(album=run.album_id, image=own).exists()
+    text_of(desk, f"/runs/{run.pk}/slots/2")
+    slots.promote(run, 2, own)
+    assert AlbumImage.objects.get(album=run.album_id, position=2).image == own
+
+
+def test_a_picture_that_was_taken_out_of_the_album_is_put_back_into_its_slot(desk):
+    run = finish(start_run())
+    own = run.items.get(position=2).image
+    remove_images(run.album, [own])
+    assert "Use this one" in text_of(desk, f"/runs/{run.pk}/slots/2")
+    slots.promote(run, 2, own)
+    assert AlbumImage.objects.get(album=run.album_id, position=2).image == own
+    run.album.refresh_from_db()
+    assert run.album.image_count == 3
 
 
 # ---- The history
