@@ -21,7 +21,7 @@ from django.db.models import Min
 from gallery.ingest import IngestError, create_image, prepare_image
 from gallery.models import Album, Image, Lora, SourceType
 from gallery.renditions import decode
-from gallery.services import add_images, create_album, lock_album, set_cover
+from gallery.services import add_images, create_album, lock_album, lock_all, set_cover
 from gallery.weights import lora_path, model_path
 from imagineer.engine.infotext import write_png
 from imagineer.engine.types import EngineError, GenerationRequest, LoraError, LoraRef, ModelError, Reference
@@ -238,8 +238,8 @@ class Drawing:
         prepared = prepare_image(write_png(drawn), pillow=drawn.image)
         run = self.run
         with self.progress.commit(done=1):
-            # Looked up each time: its rating may have changed, and what is drawn from it must not be called safer.
-            reference_image = find_reference(run) if self.reference else None
+            # albums are locked before pictures, as everywhere
+            album = lock_album(self._album()) if run.has_own_album else None
             image = create_image(
                 prepared,
                 source_type=SourceType.BATCH_GENERATION,
@@ -250,19 +250,27 @@ class Drawing:
                 negative_prompt=item.negative_prompt,
                 generation_params=drawn.recipe | {"position": item.position, "variant": item.variant},
                 model=run.model,
-                reference_image=reference_image,
+                reference_image=self._hold_reference(),
                 rating=run.rating or None,
             )
-            if run.has_own_album:
-                album = lock_album(self._album())
-                # under the album's lock: a re-roll may have taken the place while this one was missing
-                if RunItem.objects.filter(pk=item.pk, chosen_image=None).exists():
-                    add_images(album, [image], positions=[item.place])
-                    if item.position == self.first_position:
-                        set_cover(album, image)
+            # under the album's lock: a re-roll may have taken the place while this one was missing
+            if album and RunItem.objects.filter(pk=item.pk, chosen_image=None).exists():
+                add_images(album, [image], positions=[item.place])
+                if item.position == self.first_position:
+                    set_cover(album, image)
             RunItem.objects.filter(pk=item.pk).update(
                 status=JobStatus.COMPLETED, image=image, error="", seconds=seconds
             )
+
+    def _hold_reference(self) -> Image | None:
+        """The reference picture as it is now, locked, so that nobody deletes it for good before its name is written.
+
+        Its rating may have changed since the run began, and what is drawn from it must not be called safer than it.
+        """
+        if self.reference is None:
+            return None
+        lock_all(Image.objects.filter(pk=self.run.reference_image_id))
+        return find_reference(self.run)
 
     def _album(self) -> Album:
         """The run's album, made with its first picture (inside the fenced transaction, so it is made once)."""

@@ -12,6 +12,7 @@ from PIL import Image as Pillow
 from gallery.ingest import ingest_image
 from gallery.models import Image, Rating
 from gallery.services import add_images, create_album, restore_image, retract_image, trash_image
+from gallery.trash import purge_image
 from imagineer.jobs import runner
 from imagineer.jobs.models import Job, JobStatus
 from templates_app import ordering
@@ -117,7 +118,7 @@ def test_a_reference_that_was_purged_fails_the_run_with_a_sentence(tiny, picture
     assert run.reference_sha256, "what it was to be drawn from stays known"
 
 
-@pytest.mark.parametrize("act", [Image.delete, retract_image])
+@pytest.mark.parametrize("act", [purge_image, retract_image])
 def test_a_reference_that_goes_for_good_in_the_middle_stops_the_run_and_nothing_is_called_safe(
     tiny, picture, act
 ):
