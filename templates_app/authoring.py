@@ -141,9 +141,10 @@ def count_runs(template: BatchTemplate) -> int:
 
 
 def _lock(template: BatchTemplate) -> BatchTemplate:
-    locked = BatchTemplate.objects.select_for_update(of=("self",)).select_related("current")
     try:
-        return locked.get(pk=template.pk)
+        # Its version is read by a statement of its own: PostgreSQL joins a row that it waited for with what was there
+        # before the wait.
+        return BatchTemplate.objects.select_for_update().get(pk=template.pk)
     except BatchTemplate.DoesNotExist as error:
         raise TemplateConflict(f"{template} has been deleted meanwhile.") from error
 
