@@ -1,5 +1,6 @@
 """What a table and the parts of a prompt will give, before anything is stored or drawn. Pure: no database."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -14,6 +15,9 @@ from templates_app.prompts import (
 
 SHOWN_ROWS = 10
 SHOWN_PROMPTS = 5
+WINDOW = 75  # tokens that a text encoder of the CLIP family reads at one time; what follows is read by itself
+
+_WORDS_AND_MARKS = re.compile(r"\w+|[^\w\s]")
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,11 @@ class ExamplePrompt:
     name: str
     prompt: str
     error: str = ""
+
+    @property
+    def tokens(self) -> int:
+        """About as many as a tokenizer makes of it, from below: common words are one each, rare ones more."""
+        return len(_WORDS_AND_MARKS.findall(self.prompt))
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,11 @@ def _warnings(items: CsvItems, parts: dict, examples: list[ExamplePrompt]) -> li
         warnings.append(
             f"{_rows(len(broken))} cannot be drawn with the example theme (row {rows}"
             f"{' …' if len(broken) > 10 else ''}): {broken[0].error}"
+        )
+    if long := [example for example in examples if example.tokens > WINDOW]:
+        warnings.append(
+            f"{_rows(len(long))} with a prompt of more than about {WINDOW} tokens, first row {long[0].position} with "
+            f"{long[0].tokens}. Text encoders read {WINDOW} at a time: what stands later is read apart and weighs less."
         )
     named = set(placeholders(parts["prompt_template"]))
     if not named:

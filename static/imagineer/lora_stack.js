@@ -4,7 +4,18 @@ for (const stack of document.querySelectorAll("[data-lora-stack]")) {
 
   const tellWords = (line) => {
     const words = line.querySelector("select").selectedOptions[0]?.dataset.words;
-    line.querySelector("[data-lora-words]").textContent = words ? `trigger words: ${words}` : "";
+    const place = line.querySelector("[data-lora-words]");
+    place.textContent = words ? `trigger words: ${words} ` : "";
+    const prompt = stack.closest("form")?.querySelector("[name=base_prompt], [name=prompt]");
+    if (!words || !prompt) return;
+    const insert = document.createElement("button");
+    insert.type = "button";
+    insert.textContent = "Put into the prompt";
+    insert.addEventListener("click", () => {
+      if (!prompt.value.includes(words)) prompt.value = [prompt.value.trim(), words].filter(Boolean).join(", ");
+      prompt.focus();
+    });
+    place.append(insert);
   };
 
   const addRemoveButton = (line) => {
@@ -26,7 +37,7 @@ for (const stack of document.querySelectorAll("[data-lora-stack]")) {
     let line = lines().find((candidate) => candidate.hidden);
     if (!line) {
       line = lines().at(-1).cloneNode(true);
-      line.querySelector("button").remove();
+      line.querySelector(":scope > button").remove();
       addRemoveButton(line);
       line.querySelector("select").removeAttribute("id");
       line.querySelector("select").setAttribute("aria-label", `LoRA ${lines().length + 1}`);

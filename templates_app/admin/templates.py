@@ -7,6 +7,8 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
+from gallery.admin import thumbnail
+from gallery.models import Album
 from templates_app import authoring
 from templates_app.admin.template_form import TemplateForm
 from templates_app.admin.template_transfer import TransferPages
@@ -40,15 +42,28 @@ class ShelfFilter(admin.SimpleListFilter):
 class BatchTemplateAdmin(VersionPages, TransferPages, admin.ModelAdmin):
     """Templates are written here; every change of what they draw is a new version, and runs keep theirs."""
 
+    class Media:
+        css = {"all": ["imagineer/gallery_admin.css"]}
+
     form = TemplateForm
-    list_display = ["name", "row_count", "size", "version_number", "run_count", "updated_at", "draw"]
+    list_display = [
+        "picture",
+        "name",
+        "row_count",
+        "size",
+        "version_number",
+        "run_count",
+        "updated_at",
+        "draw",
+    ]
     list_filter = [ShelfFilter]
-    search_fields = ["name", "description"]
+    list_display_links = ["picture", "name"]
+    search_fields = ["name", "description", "current__base_prompt", "current__prompt_template"]
     actions = ["archive", "bring_back"]
 
     def get_queryset(self, request):
         queryset = super().get_queryset(request).annotate(run_count=Count("versions__runs", distinct=True))
-        return queryset.with_current()
+        return queryset.with_current().with_latest_album(Album.objects.all())
 
     def get_fieldsets(self, request, obj=None):
         return [
@@ -152,6 +167,22 @@ class BatchTemplateAdmin(VersionPages, TransferPages, admin.ModelAdmin):
         return render(request, f"admin/templates_app/batchtemplate/{name}.html", context)
 
     # ---- The list
+
+    def get_changelist_instance(self, request):
+        """With the covers of what was drawn from each template last, all in one query."""
+        changelist = super().get_changelist_instance(request)
+        shown = list(changelist.result_list)
+        albums = Album.objects.select_related("cover").in_bulk(
+            [row.album_id for row in shown if row.album_id]
+        )
+        for row in shown:
+            row.cover = albums[row.album_id].cover if row.album_id in albums else None
+        changelist.result_list = shown
+        return changelist
+
+    @admin.display(description="drawn")
+    def picture(self, template):
+        return thumbnail(template.cover)
 
     @admin.display(description="rows", ordering="current__row_count")
     def row_count(self, template):

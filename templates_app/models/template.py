@@ -1,5 +1,6 @@
 from django.conf import settings
 from django.db import models
+from django.db.models import OuterRef, Subquery
 
 from gallery.models import Rating
 from templates_app import limits
@@ -23,6 +24,12 @@ class BatchTemplateQuerySet(models.QuerySet):
     def with_current(self):
         """Templates with what lists show of their current version; its rows, which may be many, stay behind."""
         return self.select_related("current").defer("current__rows")
+
+    def with_latest_album(self, albums):
+        """Annotate ``album_id``: of these albums with a cover the one that was drawn from the template last."""
+        drawn = albums.filter(cover__isnull=False, image_count__gt=0).order_by("-pk")
+        drawn = drawn.filter(generation_run__template_version__template=OuterRef("pk"))
+        return self.annotate(album_id=Subquery(drawn.values("pk")[:1]))
 
 
 class BatchTemplate(models.Model):

@@ -1,6 +1,5 @@
 """The public pages of batch templates: what they draw, and what was drawn from them."""
 
-from django.db.models import OuterRef, Subquery
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
@@ -28,10 +27,9 @@ PARTS = ("base_prompt", "prompt_template", "style_suffix", "example_theme")
 def template_list(request):
     """The templates in use, each with the cover of what was drawn from it last."""
     viewer = Viewer.from_request(request)
-    drawn = Album.objects.visible_to(viewer).filter(cover__isnull=False, image_count__gt=0)
-    drawn = drawn.filter(generation_run__template_version__template=OuterRef("pk")).order_by("-pk")
     templates = BatchTemplate.objects.with_current().visible_to(viewer).active()
-    found = cut(request, templates.annotate(album_id=Subquery(drawn.values("pk")[:1])), NEWEST_FIRST)
+    templates = templates.with_latest_album(Album.objects.visible_to(viewer))
+    found = cut(request, templates, NEWEST_FIRST)
     albums = Album.objects.select_related("cover").in_bulk(
         [row.album_id for row in found.rows if row.album_id]
     )

@@ -5,9 +5,12 @@ import re
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from gallery.ingest import ingest_image
 from gallery.models import Lora
-from templates_app.models import BatchTemplate, BatchTemplateVersion
+from gallery.services import add_images, create_album
+from templates_app.models import BatchGenerationRun, BatchTemplate, BatchTemplateVersion
 from tests.factories import make_template, start_run
+from tests.gallery.pictures import png
 
 pytestmark = pytest.mark.django_db
 
@@ -147,6 +150,27 @@ def test_a_preview_can_be_asked_for_and_warns_of_what_will_disappoint(desk):
     assert not BatchTemplate.objects.exists()
     page = desk.post(ADD, filled(prompt_template="a card", _preview="Preview"))
     assert "names no column" in text_of(page)
+
+
+def test_a_preview_counts_the_tokens_of_prompts(desk):
+    rows = "value,suit\nAce,Spades\nKing," + "red " * 80 + "\n"
+    text = text_of(desk.post(ADD, filled(rows=rows, _preview="Preview")))
+    assert "about 13 tokens" in text
+    assert "1 row with a prompt of more than about 75 tokens, first row 2 with 92." in text
+
+
+def test_the_list_shows_what_was_drawn_and_finds_words_of_the_prompt(desk):
+    template = make_template()
+    make_template(name="Other", base_prompt="Playing card")
+    run = start_run(template)
+    album = create_album(name="Night", source_type="batch_generation", source_id=run.pk)
+    add_images(album, [ingest_image(png(1), source_type="manual").image])
+    BatchGenerationRun.objects.update(album=album)
+    text = text_of(desk.get(LIST))
+    assert text.count('class="thumbnail"') == 1
+    text = text_of(desk.get(f"{LIST}?q=playing"))
+    assert "Other" in text
+    assert "Skies" not in text
 
 
 @pytest.mark.parametrize(
