@@ -2,7 +2,7 @@
 
 import json
 
-from tests.e2e.conftest import Demo
+from tests.e2e.running import Demo
 
 FIRE = "alert(1)"
 PAYLOADS = [

@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from tests.clusters import ROOT
-from tests.e2e.conftest import CHROMIUM, FLAGS, start_demo
+from tests.e2e.running import CHROMIUM, FLAGS, start_demo
 
 FOLDER = ROOT / "docs" / "screenshots"
 SCREENS = {"desktop": (1280, 900), "phone": (390, 844)}
