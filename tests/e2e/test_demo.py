@@ -142,20 +142,23 @@ def test_the_curator_orders_a_set_watches_cancels_retries_and_draws_one_row_agai
     assert page.get_by_label("Theme:").input_value()
     page.get_by_label("Theme:").fill("stained glass")
     page.get_by_label("Rows:").fill("1-8")
-    page.get_by_label("Steps:").fill("150")
+    page.get_by_label("Steps:").fill("100")
     page.get_by_role("button", name="Look at the order …").click()
     page.get_by_text("8 rows").wait_for()
     page.get_by_role("button", name="Draw 8 pictures").click()
     page.wait_for_url(re.compile(r"/runs/\d+$"))
     address = page.url
-    bar = page.locator("progress[data-bar]")
-    page.wait_for_function("() => document.querySelector('progress[data-bar]').value > 0", timeout=240_000)
-    assert float(bar.get_attribute("max")) == 8
-    page.locator(".slot img").first.wait_for()  # came without loading the page again
+    page.get_by_text("Running", exact=True).first.wait_for(timeout=120_000)
     page.get_by_role("button", name="Cancel").click()
     page.get_by_text("Cancelled", exact=True).first.wait_for(timeout=60_000)
     page.get_by_role("button", name="Retry what is missing").click()
+    page.evaluate("window.isTheSamePage = true")
+    page.wait_for_function("() => document.querySelector('progress[data-bar]').value > 0", timeout=240_000)
+    assert float(page.locator("progress[data-bar]").get_attribute("max")) == 8
+    page.locator(".slot img").first.wait_for()
     page.get_by_text("Completed", exact=True).first.wait_for(timeout=300_000)
+    page.wait_for_function("() => document.querySelectorAll('.slot img').length === 8")
+    assert page.evaluate("window.isTheSamePage"), "pictures appear without the page being loaded again"
     album = demo.get("/api/albums")["albums"][0]
     assert (album["name"], album["image_count"]) == ("Arcana & <b>bold</b>", 8)
     before = hashes_in(demo, album["id"])
