@@ -152,6 +152,7 @@ def test_the_curator_orders_a_set_watches_cancels_retries_and_draws_one_row_agai
     page.get_by_role("button", name="Cancel").click()
     page.get_by_text("Cancelled", exact=True).first.wait_for(timeout=60_000)
     page.get_by_role("button", name="Retry what is missing").click()
+    page.get_by_text("makes only what is missing").wait_for()
     page.evaluate("window.isTheSamePage = true")
     page.wait_for_function("() => document.querySelector('progress[data-bar]').value > 0", timeout=240_000)
     assert float(page.locator("progress[data-bar]").get_attribute("max")) == 8
