@@ -21,7 +21,9 @@ SORTS = {  # name in the address: name on the page, order
 @require_safe
 def home(request):
     viewer = Viewer.from_request(request)
-    found = cut(request, Image.objects.listed_for(viewer).with_badges(viewer), NEWEST_FIRST)
+    # for admins too: what is tried in sessions and re-rolls is private, and would flood what is shown
+    published = Image.objects.listed_for(viewer).filter(is_public=True).with_badges(viewer)
+    found = cut(request, published, NEWEST_FIRST)
     is_first = found.previous is None
     latest = Album.objects.visible_to(viewer).for_lists(viewer).with_badges(viewer).filter(image_count__gt=0)
     latest = list(latest[:ALBUMS_ON_HOME]) if is_first else []

@@ -51,6 +51,12 @@ def test_an_empty_library_says_so(visitor):
     assert "An empty album" in text(visitor.get(f"/albums/{album.pk}"))
 
 
+def test_home_shows_what_is_published_to_admins_too(curator, take_in):
+    tried, shown = take_in(1), take_in(2, album=create_album(name="Shown"))
+    page = text(curator.get("/"))
+    assert f"/images/{shown.pk}" in page and f"/images/{tried.pk}" not in page
+
+
 def test_home_shows_the_latest_albums_and_pictures(visitor, take_in):
     albums = [create_album(name=f"Album {number}") for number in range(8)]
     images = [take_in(number, album=album) for number, album in enumerate(albums)]
