@@ -122,6 +122,12 @@ def test_drawing_is_offered_to_whoever_may(client, ada):
     assert "Draw this set" not in text_of(client.get(f"/templates/{template.pk}"))
 
 
+def test_drawing_is_offered_to_visitors_where_they_may_order(client, settings):
+    settings.PUBLIC_GENERATION = True
+    template = make_template()
+    assert f"/templates/{template.pk}/draw" in text_of(client.get(f"/templates/{template.pk}"))
+
+
 def test_a_run_leads_to_its_template_as_long_as_that_may_be_seen(client):
     template = make_template()
     run = start_run(template)
