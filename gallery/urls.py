@@ -1,7 +1,9 @@
 from django.urls import path, register_converter
 
-from gallery import api, media, sharing_api, views
+from gallery import media, views
 from gallery.addresses import NAME_LENGTH
+from gallery.api import library as api
+from gallery.api import sharing as sharing_api
 from gallery.sharing import KEY
 
 

@@ -3,7 +3,7 @@ import re
 from django import forms
 from django.contrib import admin
 
-from gallery.settings_admin import SingletonAdmin
+from gallery.admin.settings import SingletonAdmin
 from templates_app.generation_settings import FIELDS, change_settings, current_settings
 from templates_app.models import GenerationSettings
 

@@ -7,7 +7,7 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
-from gallery.admin import thumbnail
+from gallery.admin.library import thumbnail
 from gallery.models import Album
 from templates_app import authoring
 from templates_app.admin.template_form import TemplateForm

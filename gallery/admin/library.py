@@ -4,6 +4,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from gallery.addresses import media_url
+from gallery.admin.sharing import SharingMixin
 from gallery.models import Album, DiffusionModel, Image, Label, LabelSource, Lora, Rating, RatingSource
 from gallery.ratings import rate_images
 from gallery.renditions import GRID
@@ -16,8 +17,6 @@ from gallery.services import (
     trash_image,
     update_album,
 )
-from gallery.settings_admin import LibrarySettingsAdmin  # noqa: F401  registers itself
-from gallery.sharing_admin import SharingMixin
 from gallery.trash import purge_image
 
 
