@@ -118,6 +118,7 @@ function addWords(pswp) {
       }
 
       button.addEventListener("click", toggle);
+      pswp.on("openingAnimationEnd", () => isTelling && pswp.updateSize(true)); // until then it takes no new size
       pswp.on("keydown", ({ originalEvent: event }) => {
         if (event.key === "i" && !event.ctrlKey && !event.metaKey && !event.altKey) toggle();
       });
