@@ -14,7 +14,7 @@ from django.utils.http import content_disposition_header
 from gallery.models import Image
 from gallery.paging import ALBUM_ORDER, cut_page
 from gallery.renditions import BLURRED, FULL, LARGE, MEDIUM, open_rendition
-from gallery.visibility import Viewer, may_see_details
+from gallery.visibility import Viewer, may_leave_as_it_is, may_see_details
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ def stream_archive(images, viewer: Viewer, *, size: str, is_clear=may_see_detail
     """The bytes of a zip with these pictures, each as the viewer sees it: one that they may not see clear is blurred
     and nameless. A picture whose file is lost is left out, and a text at the end counts such."""
     outlet, names, lost, cursor = Outlet(), {}, 0, None
+    images = images.select_related("reference_image")
     with zipfile.ZipFile(outlet, "w", zipfile.ZIP_STORED) as archive:
         while True:
             found = cut_page(images, ALBUM_ORDER, size=AT_ONCE, after=cursor)
@@ -87,10 +88,10 @@ def open_as_seen(image: Image, viewer: Viewer, *, size: str, is_clear) -> tuple[
         return open_rendition(image, BLURRED.name), "Blurred picture.webp"
     name = safe_name(image.filename.rpartition(".")[0] or image.filename)
     if size == "original":
-        if viewer.is_admin or image.is_own_encoding:
+        if viewer.is_admin or may_leave_as_it_is(image):
             file = image.file.storage.open(image.file.name)
             return file, f"{name}.{image.file.name.rpartition('.')[2]}"
-        spec = FULL  # what others made leaves the house only re-encoded
+        spec = FULL  # without what its maker left in it
     else:
         spec = MEDIUM if size == MEDIUM.name and max(image.width, image.height) > MEDIUM.above else LARGE
     return open_rendition(image, spec.name), f"{name}.webp"

@@ -8,7 +8,7 @@ from gallery.addresses import content_name, media_url
 from gallery.delivery import ASK_EACH_TIME, FOR_EVER, deliver, harden
 from gallery.models import Image
 from gallery.renditions import BLURRED, FULL, SPECS, rebuild
-from gallery.visibility import Gone, Viewer, check_open, is_open_to_all, may_see_details
+from gallery.visibility import Gone, Viewer, check_open, is_open_to_all, may_leave_as_it_is, may_see_details
 
 COLUMNS = [
     "id",
@@ -82,11 +82,11 @@ def send_rendition(
 def send_original(
     request: HttpRequest, image: Image, *, is_admin: bool, may_redirect: bool = False
 ) -> HttpResponse:
-    """The file as a download: for the public a foreign one only re-encoded, without what its maker left in it.
+    """The file as a download: for the public only re-encoded, unless it tells nothing but what it shows.
 
     :raises Http404: the file is lost.
     """
-    if is_admin or image.is_own_encoding:
+    if is_admin or may_leave_as_it_is(image):
         return deliver(
             request,
             image.file.name,

@@ -59,7 +59,7 @@ class ImageSerializer(serializers.Serializer):
             "sha256": image.sha256 if is_clear else None,
             "prompt": image.prompt if is_clear else None,
             "negative_prompt": image.negative_prompt if is_clear else None,
-            "generation_params": image.generation_params if is_clear else None,
+            "generation_params": shown_params(image, viewer) if is_clear else None,
             "model": image.model_name if is_clear else None,
             "reference_image_id": (
                 image.reference_image_id if viewer.is_admin or image.reference_is_public else None
@@ -69,6 +69,12 @@ class ImageSerializer(serializers.Serializer):
             "is_public": image.is_public,
             "created_at": image.created_at.strftime(TIME),
         }
+
+
+def shown_params(image: Image, viewer: Viewer) -> dict:
+    """Without the hash of the picture that it started from; where that may be seen, the provenance tells it."""
+    hidden = () if viewer.is_admin else ("reference_sha256",)
+    return {name: value for name, value in image.generation_params.items() if name not in hidden}
 
 
 def nsfw_of(viewer: Viewer) -> str:

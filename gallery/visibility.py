@@ -84,6 +84,15 @@ def is_open_to_all(image: Image) -> bool:
     return image.is_public and not image.is_gone and not image.is_restricted
 
 
+def may_leave_as_it_is(image: Image) -> bool:
+    """Whether its stored file may go to the public: it comes from our own encoder, so that nothing is in it that its
+    maker left there, and its recipe names by its hash no picture that is not open to all."""
+    names_no_other = "reference_sha256" not in image.generation_params
+    return image.is_own_encoding and (
+        names_no_other or (image.reference_image is not None and is_open_to_all(image.reference_image))
+    )
+
+
 def may_open(image: Image, viewer: Viewer) -> bool:
     """As ``visible_to``, for a picture that is at hand already."""
     return viewer.is_admin or (image.is_public and not image.is_gone)

@@ -145,6 +145,8 @@ class ImageThumbnail(ImageBytes):
 class ImageFile(ImageBytes):
     """The whole picture as a download. The public gets what was drawn here as it is, all else re-encoded."""
 
+    queryset = Image.objects.only(*media.COLUMNS, "generation_params", "reference_image")
+
     @extend_schema(
         operation_id="images_file",
         parameters=[NSFW],

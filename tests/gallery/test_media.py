@@ -7,7 +7,7 @@ from PIL import Image as Pillow
 from gallery.addresses import content_name, media_url
 from gallery.models import Image
 from gallery.renditions import BLURRED, GRID, SPECS
-from gallery.services import set_album_public
+from gallery.services import add_images, set_album_public
 from tests.gallery.pictures import draw, encode
 
 pytestmark = pytest.mark.django_db
@@ -262,3 +262,21 @@ def test_a_location_of_the_proxy_that_is_none_is_refused(monkeypatch):
         env = Environment()
         assert env.address_prefix("IMAGINEER_X_ACCEL") == prefix
         assert bool(env.problems) == (value not in ("", "/_media/"))
+
+
+def test_a_file_that_names_a_hidden_picture_by_its_hash_leaves_only_re_encoded(
+    visitor, admin_api, album, take_in
+):
+    reference = take_in(1, rating="adult", filename="secret.png")
+    drawn = take_in(2, album=album, source_type="batch_generation", filename="drawn.png")
+    Image.objects.filter(pk=drawn.pk).update(
+        reference_image=reference, generation_params={"seed": 7, "reference_sha256": reference.sha256}
+    )
+    address = f"/api/images/{drawn.pk}/file"
+    assert visitor.get(address).headers["Content-Type"] == "image/webp"
+    assert admin_api.get(address).headers["Content-Type"] == "image/png"
+    assert reference.sha256 not in visitor.get(f"/api/images/{drawn.pk}").content.decode()
+    assert visitor.get(f"/api/images/{drawn.pk}").json()["generation_params"] == {"seed": 7}
+    add_images(album, [reference])
+    Image.objects.filter(pk=reference.pk).update(rating="safe")
+    assert visitor.get(address).headers["Content-Type"] == "image/png"
