@@ -106,7 +106,9 @@ class TemplateViewSet(mixins.DestroyModelMixin, viewsets.ReadOnlyModelViewSet):
         """The runs of a template, newest first."""
         template = self.get_object()
         self.plural = "runs"
-        runs = BatchGenerationRun.objects.for_lists().filter(template_version__template=template)
+        # of a private run nobody learns what it draws, so it is not told here either
+        told = BatchGenerationRun.objects.listed().told_to(Viewer.from_request(request))
+        runs = told.for_lists().filter(template_version__template=template)
         page = self.paginate_queryset(runs)
         return self.get_paginated_response(
             RunSerializer(page, many=True, context=viewer_context(request)).data

@@ -361,6 +361,14 @@ def test_a_wrong_token_is_refused(api):
     assert "unknown" in answer.json()["error"]
 
 
+def test_the_runs_of_a_template_are_told_as_far_as_what_they_draw_is(api, admin_api):
+    template = make_template()
+    shown, hidden = start_run(template), start_run(template, is_public=False)
+    address = f"/api/batch-templates/{template.pk}/runs"
+    assert [run["id"] for run in api.get(address).json()["runs"]] == [shown.pk]
+    assert [run["id"] for run in admin_api.get(address).json()["runs"]] == [hidden.pk, shown.pk]
+
+
 def test_the_schema_describes_every_address_without_a_warning(api, capfd):
     answer = api.get("/api/schema")
     assert answer.status_code == 200
