@@ -61,8 +61,8 @@ def template_page(request, pk: int):
     first = (here - 1) * ROWS_PER_PAGE
     albums = Album.objects.visible_to(viewer).for_lists(viewer).filter(image_count__gt=0)
     albums = albums.filter(generation_run__template_version__template=template)[:SHOWN_ALBUMS]
-    runs = BatchGenerationRun.objects.for_lists().listed().filter(template_version__template=template)
-    active = runs.filter(job__status__in=ACTIVE)[:SHOWN_RUNS]
+    runs = BatchGenerationRun.objects.listed().told_to(viewer).filter(template_version__template=template)
+    active = runs.for_lists().filter(job__status__in=ACTIVE)[:SHOWN_RUNS]
     return page(
         request,
         "templates_app/template.html",
@@ -81,7 +81,7 @@ def template_page(request, pk: int):
             "count": _pages(version.row_count),
         },
         cards=cards(list(albums), viewer),
-        active_runs=[(run, run.tells_texts_to(viewer)) for run in active],
+        active_runs=list(active),
         may_draw=(viewer.is_admin or settings.PUBLIC_GENERATION) and not template.is_archived,
     )
 
