@@ -121,7 +121,7 @@ class ImageDetailSerializer(ImageSerializer):
         return super().to_representation(image) | {"labels": labels, "albums": list(albums)}
 
 
-class StepSerializer(serializers.Serializer):
+class HistoryStepSerializer(serializers.Serializer):
     kind = serializers.CharField(help_text="picture, run, template, drawing, claim, reference, model, lora …")
     title = serializers.CharField()
     url = serializers.CharField(allow_null=True)
@@ -136,7 +136,7 @@ class SourceSerializer(serializers.Serializer):
 
 class ProvenanceSerializer(serializers.Serializer):
     image_id = serializers.IntegerField(source="image.pk")
-    steps = StepSerializer(many=True)
+    steps = HistoryStepSerializer(many=True)
     dependents = SourceSerializer(many=True)
 
 

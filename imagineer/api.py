@@ -9,6 +9,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from django_filters import rest_framework as filters
 from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import exceptions, permissions
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.pagination import BasePagination
@@ -104,6 +105,15 @@ class IdFilter(filters.NumberFilter):
 
     def __init__(self, *args, **options):
         super().__init__(*args, min_value=0, max_value=MAX_ID, **options)
+
+
+@extend_schema_field({"type": "boolean"})
+class TrueOrFalseFilter(filters.TypedChoiceFilter):
+    """``true`` or ``false``: anything else is refused, where Django takes it for a filter that was not given."""
+
+    def __init__(self, *args, **options):
+        choices = [(word, word) for word in ("true", "false")]
+        super().__init__(*args, choices=choices, coerce=lambda value: value == "true", **options)
 
 
 class StrictFilterBackend(DjangoFilterBackend):
@@ -243,20 +253,19 @@ class KeysetPagination(BasePagination):
             "next": link,
             "prev": link,
         }
-        plural = getattr(self, "plural", "results")
         return {
             "type": "object",
-            "required": [plural, *properties],
-            "properties": {plural: schema, **properties},
+            "required": [self.plural, *properties],
+            "properties": {self.plural: schema, **properties},
         }
 
     def get_schema_operation_parameters(self, view):
-        self.plural = view.plural
-        numbers = {
-            "page": f"The page, from 1, up to row {COUNT_LIMIT:,}.",
-            "per_page": f"Rows a page, {MAX_PER_PAGE} at most.",
-            "after": "Cursor, as given in `next`.",
-            "before": "Cursor, as given in `prev`.",
+        number, cursor = {"type": "integer", "minimum": 1}, {"type": "string"}
+        parameters = {
+            "page": (number, f"The page, from 1, up to row {COUNT_LIMIT:,}."),
+            "per_page": (number, f"Rows a page, {MAX_PER_PAGE} at most."),
+            "after": (cursor, "Cursor, as given in `next`."),
+            "before": (cursor, "Cursor, as given in `prev`."),
         }
         return [
             {
@@ -264,9 +273,9 @@ class KeysetPagination(BasePagination):
                 "in": "query",
                 "required": False,
                 "description": text,
-                "schema": {"type": "integer"},
+                "schema": schema,
             }
-            for name, text in numbers.items()
+            for name, (schema, text) in parameters.items()
         ]
 
     def _number(self, name, default, *, least, most=COUNT_LIMIT):

@@ -283,7 +283,7 @@ REST_FRAMEWORK = {
         "rest_framework.parsers.MultiPartParser",
     ],
     "DEFAULT_FILTER_BACKENDS": ["imagineer.api.StrictFilterBackend"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "imagineer.api_schema.ErrorsToldSchema",
     "DEFAULT_THROTTLE_RATES": {"generate": "10/minute"},
     "EXCEPTION_HANDLER": "imagineer.api.handle_exception",
     "NUM_PROXIES": TRUSTED_PROXIES,

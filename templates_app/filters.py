@@ -2,7 +2,7 @@ from django.db.models import Q
 from django_filters import rest_framework as filters
 
 from gallery.visibility import Viewer
-from imagineer.api import IdFilter
+from imagineer.api import IdFilter, TrueOrFalseFilter
 from imagineer.jobs.models import JobStatus
 from templates_app.models import BatchGenerationRun, BatchTemplate
 
@@ -37,7 +37,7 @@ class RunFilter(filters.FilterSet):
 
 
 class TemplateFilter(filters.FilterSet):
-    is_archived = filters.BooleanFilter(help_text="Only admins see archived ones; false unless given.")
+    is_archived = TrueOrFalseFilter(help_text="Only admins see archived ones; false unless given.")
 
     class Meta:
         model = BatchTemplate

@@ -21,7 +21,14 @@ from gallery.serializers import (
     ProvenanceSerializer,
 )
 from gallery.visibility import MODES, Viewer, check_open, may_see_details, rendition_for
-from imagineer.api import DEFAULT_PER_PAGE, AnyAccepted, IdFilter, IsAdminOrReadOnly, NewestFirstPagination
+from imagineer.api import (
+    DEFAULT_PER_PAGE,
+    AnyAccepted,
+    IdFilter,
+    IsAdminOrReadOnly,
+    NewestFirstPagination,
+    TrueOrFalseFilter,
+)
 
 NSFW = OpenApiParameter(
     "nsfw",
@@ -102,6 +109,7 @@ class ImageList(GatedView):
 
 class GatedImageView(GatedView):
     queryset = Image.objects.for_api()
+    answers_gone = ("get",)
 
     def get_object(self) -> Image:
         return check_open(self.get_queryset().filter(pk=self.kwargs["pk"]).first(), self.viewer)
@@ -161,7 +169,7 @@ class ImageFile(ImageBytes):
 
 class AlbumFilter(filters.FilterSet):
     source_type = filters.ChoiceFilter(choices=SourceType.choices)
-    is_set_template = filters.BooleanFilter(
+    is_set_template = TrueOrFalseFilter(
         method="of_old", label="Deprecated: there are no template albums; true answers an empty list."
     )
 

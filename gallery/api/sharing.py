@@ -94,7 +94,7 @@ class SharedLinkDetail(GenericAPIView):
 
     @extend_schema(
         operation_id="shared_links_revoke",
-        responses=inline_serializer("SharedLinkRevoked", {"success": serializers.BooleanField()}),
+        responses={200: inline_serializer("SharedLinkRevoked", {"success": serializers.BooleanField()})},
     )
     def delete(self, request, pk):
         """Revoke the link: from now on its key opens nothing."""

@@ -98,6 +98,7 @@ class JobViewSet(viewsets.ReadOnlyModelViewSet):
     permission_classes = [IsAdminOrReadOnly]
     filterset_class = JobFilter
     plural = "jobs"
+    answers_gone = ("destroy",)
     lookup_value_regex = "[0-9]{1,18}"
 
     def list(self, request):

@@ -3,7 +3,7 @@ from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers, status, viewsets
 from rest_framework.response import Response
 
-from imagineer.api import IsAdminOrReadOnly
+from imagineer.api import IsAdminOrReadOnly, TrueOrFalseFilter
 from templates_app.models import PromptTemplate
 from templates_app.prompt_library import save_prompt_template
 from templates_app.serializers.strict import StrictSerializer
@@ -39,9 +39,7 @@ class PromptTemplateRequestSerializer(StrictSerializer):
 class PromptTemplateFilter(filters.FilterSet):
     q = filters.CharFilter(method="search", label="words in its name or texts")
     category = filters.CharFilter("category")
-    favorite = filters.TypedChoiceFilter(
-        "is_favorite", choices=[("true", "true"), ("false", "false")], coerce=lambda value: value == "true"
-    )
+    favorite = TrueOrFalseFilter("is_favorite")
 
     class Meta:
         model = PromptTemplate

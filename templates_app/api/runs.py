@@ -23,6 +23,7 @@ class RunViewSet(SlotActions, viewsets.ReadOnlyModelViewSet):
     permission_classes = [IsAdminOrReadOnly]
     filterset_class = RunFilter
     plural = "runs"
+    answers_gone = ("cancel",)
     lookup_value_regex = "[0-9]{1,18}"
 
     def get_queryset(self):
@@ -33,11 +34,10 @@ class RunViewSet(SlotActions, viewsets.ReadOnlyModelViewSet):
         return super().get_serializer_context() | viewer_context(self.request)
 
     @extend_schema(responses=RunItemSerializer(many=True), filters=False)
-    @action(detail=True, pagination_class=InOrderPagination, filterset_class=None)
+    @action(detail=True, pagination_class=InOrderPagination, filterset_class=None, plural="items")
     def items(self, request, pk=None):
         """The ledger of a run in row order: one entry for every picture to be made."""
         run = self.get_object()
-        self.plural = "items"
         page = self.paginate_queryset(run.items.all())
         viewer = Viewer.from_request(request)
         images = [pk for item in page for pk in (item.image_id, item.chosen_image_id)]

@@ -59,6 +59,7 @@ class SessionViewSet(viewsets.ReadOnlyModelViewSet):
     permission_classes = [IsAdminOrReadOnly]
     filterset_class = SessionFilter
     plural = "sessions"
+    answers_gone = ("cancel",)
     lookup_value_regex = "[0-9]{1,18}"
 
     def get_serializer_context(self):
@@ -75,7 +76,7 @@ class SessionViewSet(viewsets.ReadOnlyModelViewSet):
 
     @extend_schema(responses=StepSerializer(many=True), filters=False, methods=["get"])
     @extend_schema(request=StepRequestSerializer, responses={201: StepSerializer}, methods=["post"])
-    @action(detail=True, methods=["get", "post"], filterset_class=None)
+    @action(detail=True, methods=["get", "post"], filterset_class=None, plural="steps")
     def steps(self, request, pk=None):
         """The steps of a session, the last first. POST takes one: it answers at once, the worker draws.
 
@@ -83,7 +84,6 @@ class SessionViewSet(viewsets.ReadOnlyModelViewSet):
         """
         session = self.get_object()
         if request.method != "POST":
-            self.plural = "steps"
             page = self.paginate_queryset(session.steps.for_lists())
             return self.get_paginated_response(self._show(page))
         order = self._order(StepRequestSerializer)

@@ -17,6 +17,7 @@ class AspectRatioSerializer(serializers.Serializer):
 
 class SettingsSerializer(serializers.ModelSerializer):
     aspect_ratios = AspectRatioSerializer(many=True)
+    updated_at = serializers.DateTimeField(allow_null=True, help_text="Null until something is changed.")
 
     class Meta:
         model = GenerationSettings

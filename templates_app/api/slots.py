@@ -60,6 +60,7 @@ class SlotActions:
         url_path=f"{SLOT}/candidates",
         pagination_class=InOrderPagination,
         filterset_class=None,
+        plural="candidates",
     )
     def candidates(self, request, pk=None, position=None):
         """The pictures that may stand in a row's slot: its own and those of its re-rolls, oldest first."""
@@ -67,7 +68,6 @@ class SlotActions:
         shown = run.items.filter(position=position).values_list("image", "chosen_image")
         if not shown:
             raise Http404
-        self.plural = "candidates"
         page = self.paginate_queryset(slots.candidates(run, int(position)))
         viewer = Viewer.from_request(request)
         context = visible_context(run, viewer, [item.image_id for item in page])

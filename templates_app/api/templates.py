@@ -101,11 +101,10 @@ class TemplateViewSet(mixins.DestroyModelMixin, viewsets.ReadOnlyModelViewSet):
         return Response({"success": True})
 
     @extend_schema(responses=RunSerializer(many=True), filters=False)
-    @action(detail=True, filterset_class=None)
+    @action(detail=True, filterset_class=None, plural="runs")
     def runs(self, request, pk=None):
         """The runs of a template, newest first."""
         template = self.get_object()
-        self.plural = "runs"
         # of a private run nobody learns what it draws, so it is not told here either
         told = BatchGenerationRun.objects.listed().told_to(Viewer.from_request(request))
         runs = told.for_lists().filter(template_version__template=template)

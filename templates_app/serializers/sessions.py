@@ -5,6 +5,7 @@ from django.db.models import Exists, OuterRef
 from rest_framework import serializers
 
 from gallery.models import AlbumImage
+from imagineer.api import MAX_ID
 from imagineer.jobs.models import JobStatus
 from templates_app.models import EntryType, RunItem, SessionStatus
 from templates_app.serializers.loras import LoraUseSerializer
@@ -212,7 +213,9 @@ class ChoiceRequestSerializer(StrictSerializer):
 
 
 class ImagesRequestSerializer(StrictSerializer):
-    image_ids = serializers.ListField(child=serializers.IntegerField(), min_length=1, max_length=16)
+    image_ids = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=MAX_ID), min_length=1, max_length=16
+    )
 
 
 class KeepRequestSerializer(ImagesRequestSerializer):
