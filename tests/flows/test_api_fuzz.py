@@ -243,8 +243,8 @@ def test_every_answer_is_one_that_the_document_declares(fuzz):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(0)
+@pytest.mark.timeout(3600)
 def test_every_answer_to_many_more_requests_is_one_that_the_document_declares(fuzz):
-    cases = int(os.environ.get("IMAGINEER_FUZZ_CASES", 20_000))
+    cases = int(os.environ.get("IMAGINEER_FUZZ_CASES", 3000))
     seed = int(os.environ.get("IMAGINEER_FUZZ_SEED", 2))
     explore_all(fuzz, max(1, cases // (4 * len(fuzz.operations))), first=seed)
