@@ -14,7 +14,7 @@ from statistics import median
 
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db.models import Count
+from django.db.models import Count, F
 
 from gallery.models import Image
 from gallery.renditions import expected
@@ -156,13 +156,16 @@ def _span(times: list[float]) -> Span:
 def _bytes_of(kinds: Counter) -> Span | None:
     total = Span(0, 0)
     for kind, number in kinds.items():
-        images = Image.objects.filter(
-            model=kind.model_id,
-            run_item__status=JobStatus.COMPLETED,
-            run_item__width=kind.width,
-            run_item__height=kind.height,
-        ).order_by("-pk")
-        sizes = [size for image in images[:FILES] if (size := _size_on_disk(image))]
+        drawn = Image.objects.filter(model=kind.model_id, run_item__status=JobStatus.COMPLETED).order_by(
+            "-pk"
+        )
+        alike = drawn.filter(run_item__width=kind.width, run_item__height=kind.height)
+        sizes = [size for image in alike[:FILES] if (size := _size_on_disk(image))]
+        if not sizes:
+            others = drawn.annotate(asked=F("run_item__width") * F("run_item__height"))[:FILES]
+            rates = [(_size_on_disk(image), kind.width * kind.height / image.asked) for image in others]
+            # a model that draws as large as it can, whatever is asked, needs the same room
+            sizes = [size * rate for size, ratio in rates if size for rate in (1, ratio)]
         if not sizes:
             return None
         total += Span(min(sizes) * 0.8, max(sizes) * 1.25).times(number)

@@ -53,8 +53,10 @@ class OrderForm(forms.Form):
     model = forms.ModelChoiceField(
         DiffusionModel.objects.filter(is_enabled=True), required=False, empty_label="the default model"
     )
-    steps = forms.IntegerField(required=False, help_text="1 to 150.")
-    guidance_scale = forms.FloatField(required=False, help_text="0 to 30: how closely to follow the prompt.")
+    steps = forms.IntegerField(required=False, help_text="1 to 150; empty: as the model recommends.")
+    guidance_scale = forms.FloatField(
+        required=False, help_text="0 to 30: how closely to follow the prompt; empty: as the model recommends."
+    )
     scheduler = forms.ChoiceField(
         choices=[("", "as the model recommends"), *((name, name) for name in SCHEDULERS)], required=False
     )

@@ -12,7 +12,9 @@ from gallery.services import trash_image
 from gallery.weights import find_model
 from imagineer.jobs.models import Job, JobStatus
 from templates_app import authoring, order_flow
+from templates_app.estimates import estimate_order
 from templates_app.models import BatchGenerationRun, RunItem
+from templates_app.ordering import plan_run
 from templates_app.themes import THEMES
 from tests.factories import make_template, start_run
 from tests.gallery.pictures import png
@@ -339,6 +341,17 @@ def test_the_time_of_another_size_is_called_rough(desk):
     drawn_before(start_run(template), seconds=20)
     text = look(desk, template, steps=4).content.decode()
     assert "roughly, by what this model has drawn at other sizes" in text
+
+
+def test_the_room_of_another_size_is_told_too_from_as_much_as_before_to_as_much_more_as_it_is_larger(desk):
+    template = make_template()
+    run = start_run(template)
+    assert estimate_order(plan_run(template, album_name="A", user_theme="b")).bytes is None
+    drawn_before(run, seconds=20)
+    alike = estimate_order(plan_run(template, album_name="A", user_theme="b")).bytes
+    larger = estimate_order(plan_run(template, album_name="A", user_theme="b", width=128, height=192)).bytes
+    assert larger.least == pytest.approx(alike.least)
+    assert larger.most == pytest.approx(4 * alike.most)
 
 
 def test_what_waits_before_it_is_told(desk):
