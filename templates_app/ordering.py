@@ -40,6 +40,10 @@ DEFAULT_STRENGTH = 0.6  # image to image, unless the order says another
 INTERACTIVE, SET, VISITOR = runner.URGENT, 0, -10
 
 
+class ArchivedTemplate(ValidationError):
+    """Nothing is wrong with the order; its template is out of use."""
+
+
 @dataclass(frozen=True)
 class Order:
     """Pictures that may be ordered: everything is checked, nothing is written."""
@@ -86,11 +90,12 @@ def plan_run(
     :param version: an older version of the template, to draw it again as it was; else the current one.
     :param options: the other fields of a run, as given, ``reference_image_id`` too; None and "" mean "not said", so that ``loras=[]`` draws
         without those of the template.
+    :raises ArchivedTemplate:
     :raises ValidationError: names each wrong field.
     """
     version = version or template.current
     if template.is_archived:
-        raise ValidationError(f"{template} is archived; bring it back before you draw from it.")
+        raise ArchivedTemplate(f"{template} is archived; bring it back before you draw from it.")
     user_theme = user_theme.strip()
     if not user_theme:
         raise ValidationError(

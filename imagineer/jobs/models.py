@@ -133,6 +133,7 @@ class JobQuerySet(models.QuerySet):
         return self.active().update(
             status=Case(When(**waits, then=Value(JobStatus.CANCELLED)), default=F("status")),
             finished_at=Case(When(**waits, then=Value(now)), output_field=models.DateTimeField()),
+            message=Case(When(**waits, then=Value("")), default=F("message")),  # why it waited
             cancel_requested_at=Coalesce("cancel_requested_at", Value(now)),
         )
 

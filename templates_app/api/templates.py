@@ -141,11 +141,14 @@ class TemplateViewSet(mixins.DestroyModelMixin, viewsets.ReadOnlyModelViewSet):
         options = {name: value for name, value in order.validated_data.items() if value is not None}
         created_by = request.user if request.user.is_authenticated else None
         message = "{} pictures are queued."
-        if request.user.is_staff:
-            run = ordering.start_run(template, created_by=created_by, **options)
-        else:
-            run = self._start_for_visitor(template, created_by=created_by, **options)
-            message += " They are private until an admin publishes them; the run says how far they are."
+        try:
+            if request.user.is_staff:
+                run = ordering.start_run(template, created_by=created_by, **options)
+            else:
+                run = self._start_for_visitor(template, created_by=created_by, **options)
+                message += " They are private until an admin publishes them; the run says how far they are."
+        except ordering.ArchivedTemplate as error:
+            raise Conflict(error.message) from error
         return Response(
             {
                 "run": RunSerializer(run, context=viewer_context(request)).data,

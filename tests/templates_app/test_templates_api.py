@@ -42,6 +42,16 @@ def test_a_template_shows_its_rows_in_the_order_of_their_columns(api):
     assert body["created_at"].endswith("Z")
 
 
+def test_an_archived_template_draws_nothing_and_says_why(admin_api):
+    answer = admin_api.post(
+        f"{address(make_template(is_archived=True))}/generate",
+        {"album_name": "A", "user_theme": "neon"},
+        format="json",
+    )
+    assert answer.status_code == 409
+    assert answer.json() == {"error": "Skies is archived; bring it back before you draw from it."}
+
+
 def test_archived_templates_are_for_admins_who_ask_for_them(api, admin_api):
     template = make_template(is_archived=True)
     for client in (api, admin_api):
@@ -240,7 +250,7 @@ def test_an_answer_may_be_sent_back_as_it_is_and_changes_nothing(admin_api):
     assert answer.status_code == 200
     assert answer.json() | {"updated_at": None} == body | {"updated_at": None}
     refused = admin_api.put(
-        address(template), body | {"csv_items": ROWS[:1], "created_at": "2020-01-01T00:00:00Z"}
+        address(template), answer.json() | {"csv_items": ROWS[:1], "created_at": "2020-01-01T00:00:00Z"}
     )
     assert set(refused.json()["fields"]) == {"csv_items", "created_at"}
     assert "csv_data" in refused.json()["fields"]["csv_items"][0]

@@ -121,6 +121,12 @@ def test_what_has_given_way_can_be_cancelled_while_it_waits(meanwhile):
     assert running.done == 2
 
 
+def test_what_is_cancelled_while_it_waits_no_longer_says_what_it_waited_for():
+    job = submit_items(1)
+    Job.objects.filter(pk=job.pk).update(message="Goes on when something more urgent is done.")
+    assert runner.request_cancel(job).message == ""
+
+
 def test_looking_for_something_more_urgent_is_one_statement(django_assert_num_queries):
     submit_items(1)
     progress = Progress(claim("default"))
