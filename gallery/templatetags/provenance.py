@@ -27,9 +27,18 @@ CODE = {"sha256", "autov3", "hash"}
 
 @register.filter
 def told(facts: dict) -> list[dict]:
-    """``name``, ``value``, whether it ``is_prose`` and whether it ``is_code``; what says nothing is left out."""
+    """``name``, ``value``, whether it ``is_prose`` and whether it ``is_code``; what says nothing is left out.
+
+    ``pairs`` stand in the place of ``value`` where the fact is a row of a table.
+    """
     return [
-        {"name": _name(key), "value": _value(value), "is_prose": key in PROSE, "is_code": key in CODE}
+        {
+            "name": _name(key),
+            "value": _value(value),
+            "pairs": value.items() if key == "values" else None,
+            "is_prose": key in PROSE,
+            "is_code": key in CODE,
+        }
         for key, value in facts.items()
         if value not in (None, "", False, {})
     ]

@@ -95,6 +95,7 @@ def test_the_way_leads_from_the_picture_back_to_what_it_was_made_from(client, ru
 
 def test_the_page_says_the_same_to_people(client, image, reference):
     page = client.get(f"/images/{image.pk}/provenance").content.decode()
+    assert '<span class="quiet">name:</span> The Moon' in page, "the row as a list"
     for step in told(client, image)["steps"]:
         assert step["title"] in page
         assert step["url"] is None or f'href="{step["url"]}"' in page

@@ -76,7 +76,7 @@ def test_everybody_sees_the_slots_of_a_public_run(client):
     run = finish(start_run(), but=(2,))
     text = text_of(client, run.get_absolute_url())
     assert text.count('<li class="slot ') == 3
-    assert "1 The Sun" in text
+    assert '<span class="quiet">1</span> The Sun' in text
     assert '<span data-field="done">2</span> of 3 pictures' in text
     assert "1 failed" in text
     assert "secret folder" not in text
@@ -205,6 +205,7 @@ def test_a_slot_is_drawn_again_looked_at_chosen_and_tidied_on_its_page(desk):
     again = run.rerolls.get()
     assert again.items.first().prompt == "a crab"
     assert "data-is-active" in text_of(desk, page)
+    assert "<h1>Row 2: The Moon</h1>" in text_of(desk, page)
     assert desk.get(f"{page}/progress").json()["is_active"] is True
     first, second = finish(again).items.values_list("image", flat=True)
     text = text_of(desk, page)

@@ -177,6 +177,7 @@ def test_a_picture_is_chosen_gone_on_from_branched_from_and_kept(desk):
     step = first_step(session)
     one, two = pretend_drawn(step)
     page = text(act(desk, step, "choose", image=two.pk))
+    assert '<span data-live="kept">0 of 2 pictures kept</span>' in page, "told anew while they are drawn"
     assert "Goes on from this alternative" in page
     assert "fog</textarea>" in page
     assert f'name="image_id" value="{two.pk}"' in page
