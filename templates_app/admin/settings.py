@@ -43,6 +43,11 @@ class SettingsForm(forms.ModelForm):
     class Meta:
         model = GenerationSettings
         fields = FIELDS
+        help_texts = {
+            "default_steps": "1 to 150; for models that recommend nothing, where an order says nothing.",
+            "default_cfg_scale": "0 to 30; for such models too.",
+            "default_scheduler": "For such models too.",
+        }
 
 
 @admin.register(GenerationSettings)

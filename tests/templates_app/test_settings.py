@@ -116,7 +116,9 @@ def test_settings_are_the_admins_alone(api, stranger, admin_api):
 
 def test_the_settings_page_shows_presets_as_lines_and_saves_them(desk):
     assert desk.get("/admin/templates_app/generationsettings/")["Location"] == PAGE
-    assert "Portrait (2:3), 832 × 1216" in desk.get(PAGE).content.decode()
+    page = desk.get(PAGE).content.decode()
+    assert "Portrait (2:3), 832 × 1216" in page
+    assert "for models that recommend nothing" in page
     form = {
         "aspect_ratios": "Tall, 64x128\n\n Wide, best , 256 × 64",
         "default_steps": 9,
