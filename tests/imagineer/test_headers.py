@@ -7,7 +7,10 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from gallery.addresses import media_url
 from gallery.ingest import ingest_image
+from gallery.models import Image
+from gallery.renditions import GRID
 from gallery.services import add_images, create_album
 from imagineer.accounts.models import User
 from tests.crawl import crawl
@@ -51,6 +54,8 @@ def faults_of(response) -> list[str]:
             faults.append(f"{name} is {headers.get(name)}")
     if "camera=()" not in headers.get("permissions-policy", ""):
         faults.append("permissions-policy is missing")
+    if "cache-control" not in headers:
+        faults.append("it does not say who may keep it")
     if "access-control-allow-origin" in headers:
         faults.append("it is open to other origins")
     return faults
@@ -134,6 +139,17 @@ def test_no_page_of_ours_holds_what_the_policy_forbids(root, library):
                 tag for tag in re.findall(r"<script[^>]*>", page) if "src=" not in tag and "json" not in tag
             ]
             assert not inline and not scripts, (address, inline, scripts)
+
+
+@pytest.mark.parametrize("cookie", ["abc", '"\\000abcdefghij"', "../../../../etc/passwd", "x" * 4000])
+def test_a_session_that_cannot_be_is_none_and_ends_none_in_a_shared_cache(library, cookie):
+    image = Image.objects.filter(rating="safe").first()
+    for address in ("/albums", "/api/images", media_url(image, GRID)):
+        response = Client(headers={"cookie": f"sessionid={cookie}"}).get(address)
+        assert response.status_code == 200
+        is_kept = response.headers["Cache-Control"].startswith("public")
+        assert is_kept == address.startswith("/media/")
+        assert not (is_kept and response.cookies)
 
 
 def test_refusals_are_answered_with_them(settings, monkeypatch, library):
