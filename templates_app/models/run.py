@@ -2,14 +2,25 @@ import json
 
 from django.conf import settings
 from django.db import connections, models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Cast
 
-from gallery.models import Album, DiffusionModel, Image, Rating
+from gallery.models import Album, AlbumImage, DiffusionModel, Image, Rating
 from gallery.models.images import UNRESTRICTED
 from imagineer.jobs.models import Job, JobStatus
 from templates_app import limits
 from templates_app.models.template import BatchTemplateVersion
+
+
+def shown_pictures():
+    """What a run or its re-rolls have put into its album and is there still, for a subquery."""
+    drawn = Q(image__source_id=OuterRef("pk")) | Q(image__run_item__run__parent=OuterRef("pk"))
+    places = AlbumImage.objects.filter(drawn, album=OuterRef("album")).order_by()
+    return places.filter(image__trashed_at=None, image__retracted_at=None)
+
+
+def shown_unrestricted():
+    return shown_pictures().filter(image__rating__in=UNRESTRICTED)
 
 
 class RunQuerySet(models.QuerySet):
@@ -22,7 +33,11 @@ class RunQuerySet(models.QuerySet):
         if viewer.is_admin:
             return self
         told = self.filter(
-            Q(album__is_public=True) | Q(album=None, has_own_album=True, is_public=True, job__done=0)
+            Q(
+                Exists(shown_pictures() if viewer.sees_restricted else shown_unrestricted()),
+                album__is_public=True,
+            )
+            | Q(album=None, has_own_album=True, is_public=True, job__done=0)
         )
         if viewer.sees_restricted:
             return told
@@ -32,8 +47,12 @@ class RunQuerySet(models.QuerySet):
         return told.exclude(rating__in=viewer.restricted_ratings).filter(~Q(rating="") | is_trusted)
 
     def for_lists(self):
-        return self.select_related("job", "album", "model", "template_version", "reference_image").defer(
-            "template_version__rows", "reference_image__generation_params"
+        runs = self.select_related("job", "album", "model", "template_version", "reference_image")
+        return runs.with_shown().defer("template_version__rows", "reference_image__generation_params")
+
+    def with_shown(self):
+        return self.annotate(
+            has_shown=Exists(shown_pictures()), has_shown_unrestricted=Exists(shown_unrestricted())
         )
 
     def with_lora(self, name: str):
@@ -151,9 +170,22 @@ class BatchGenerationRun(models.Model):
         return self.rating or (Rating.SAFE if is_trusted else Rating.UNRATED)
 
     def tells_texts_to(self, viewer) -> bool:
-        """Whether names, theme and prompts are for this viewer: as those of the pictures that it makes."""
-        is_restricted = self.coming_rating in viewer.restricted_ratings
-        return viewer.is_admin or (self.album_is_public and (viewer.sees_restricted or not is_restricted))
+        """Whether names, theme and prompts are for this viewer: as those of the pictures that it makes.
+
+        One that is rated, trashed or withdrawn later takes the run's words along, if no other picture shows them.
+        """
+        if viewer.is_admin or not self.album_is_public:
+            return viewer.is_admin
+        if not viewer.sees_restricted and self.coming_rating in viewer.restricted_ratings:
+            return False
+        return self.album_id is None or self._shows(unrestricted=not viewer.sees_restricted)
+
+    def _shows(self, *, unrestricted: bool) -> bool:
+        """Of rows that come from ``RunQuerySet.for_lists()`` without a query."""
+        if not hasattr(self, "has_shown"):
+            row = type(self).objects.with_shown().get(pk=self.pk)
+            self.has_shown, self.has_shown_unrestricted = row.has_shown, row.has_shown_unrestricted
+        return self.has_shown_unrestricted if unrestricted else self.has_shown
 
 
 class RunItemQuerySet(models.QuerySet):

@@ -153,9 +153,8 @@ class RunItemSerializer(serializers.ModelSerializer):
 
     def to_representation(self, item):
         shown = super().to_representation(item)
-        if not self.context["tells_texts"] or (
-            item.image_id and item.image_id not in self.context["clear_images"]
-        ):
+        is_hidden = item.status == JobStatus.COMPLETED and item.image_id not in self.context["clear_images"]
+        if not self.context["tells_texts"] or (is_hidden and not self.context["viewer"].is_admin):
             shown |= dict.fromkeys(("name", "error", "seed"))
         elif item.error and not self.context["viewer"].is_admin:
             shown["error"] = FAILED_FOR_THE_PUBLIC

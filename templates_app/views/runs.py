@@ -120,7 +120,10 @@ def slots_for(
     for item in items:
         image = shown.get(item.shown_image_id)
         picture = tile(image, viewer, album_id=run.album_id) if image else None
-        is_told = tells_texts and (picture is None or not picture.is_blurred)
+        # a completed one is named with its picture: what is hidden, trashed or withdrawn is not
+        is_told = tells_texts and (
+            viewer.is_admin or (not picture.is_blurred if picture else item.status != JobStatus.COMPLETED)
+        )
         is_over = not run.job.is_active and item.status == JobStatus.QUEUED
         error = item.error if viewer.is_admin else FAILED_FOR_THE_PUBLIC if item.error else ""
         slots.append(

@@ -1,11 +1,13 @@
 import pytest
 
+from gallery.ingest import ingest_image
 from gallery.models import Lora
-from gallery.services import create_album, delete_album, set_album_public
+from gallery.services import add_images, create_album, delete_album, set_album_public
 from imagineer.jobs import runner
 from imagineer.jobs.models import Job, JobStatus
 from templates_app.models import BatchGenerationRun
 from tests.factories import make_template, start_run
+from tests.gallery.pictures import png
 
 pytestmark = pytest.mark.django_db
 
@@ -239,6 +241,8 @@ def test_a_deleted_album_does_not_make_its_texts_public_again(api):
     run = start_run(album_name="Secret plans", user_theme="secret theme")
     album = create_album(name=run.album_name, source_type="batch_generation", source_id=run.pk)
     BatchGenerationRun.objects.update(album=album)
+    image = ingest_image(png(), source_type="batch_generation", source_id=run.pk, rating="safe").image
+    add_images(album, [image])
     Job.objects.update(done=1)
     assert "ecret" in api.get(f"/api/runs/{run.pk}").content.decode()
     set_album_public(album, is_public=False)

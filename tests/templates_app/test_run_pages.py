@@ -3,14 +3,17 @@
 import re
 
 import pytest
+from django.test import Client
 
 from gallery.ingest import ingest_image
 from gallery.models import AlbumImage, Image, Lora, SourceType
+from gallery.ratings import rate_images
 from gallery.services import (
     add_images,
     create_album,
     delete_album,
     remove_images,
+    retract_image,
     set_album_public,
     trash_image,
 )
@@ -109,6 +112,72 @@ def test_a_restricted_picture_in_a_slot_is_blurred_and_nameless(client):
     assert "/blurred-" in text
     assert "/grid-" not in text
     assert "The Sun" not in text
+
+
+@pytest.mark.parametrize("mode", ["hide", "blur"])
+def test_a_slot_is_nameless_while_its_picture_is_hidden_trashed_withdrawn_or_deleted(client, mode):
+    client.post("/content-filter", {"nsfw": mode})
+    run = finish(start_run())
+    sun, moon, star = (item.image for item in run.items.order_by("position"))
+    rate_images(Image.objects.filter(pk=sun.pk), rating="explicit", source="person")
+    trash_image(moon)
+    for change in (lambda: None, lambda: purge_image(moon)):
+        change()
+        text = text_of(client, run.get_absolute_url())
+        assert "The Sun" not in text and "The Moon" not in text and "The Star" in text
+        names = [item["name"] for item in client.get(f"/api/runs/{run.pk}/items").json()["items"]]
+        assert names == [None, None, "The_Star"]
+    retract_image(star)
+    assert "The Star" not in text_of(client, run.get_absolute_url())
+
+
+def test_the_words_of_a_run_go_with_the_last_picture_that_shows_them(client, desk):
+    run = finish(start_run(album_name="Nude", user_theme="secret neon"))
+    images = Image.objects.filter(source_id=run.pk)
+    places = ("/runs", run.get_absolute_url(), "/api/runs", f"/api/jobs/{run.pk}")
+    searches = ("/runs?theme=secret", "/api/runs?theme=secret")
+    public = Client()
+
+    def tells() -> set[bool]:
+        found = {"secret neon" in text_of(public, place) for place in places}
+        return (
+            found
+            | {f"/runs/{run.pk}" in text_of(public, searches[0])}
+            | {bool(public.get(searches[1]).json()["runs"])}
+        )
+
+    assert tells() == {True}
+    rate_images(images.filter(pk__lt=images.latest("pk").pk), rating="explicit", source="person")
+    assert tells() == {True}
+    rate_images(images, rating="explicit", source="person")
+    assert tells() == {False}
+    assert "secret neon" in text_of(desk, run.get_absolute_url())
+    public.post("/age-confirmation")
+    assert "secret neon" in text_of(public, run.get_absolute_url())
+    for image in images:
+        trash_image(image)
+    assert "secret neon" not in text_of(public, run.get_absolute_url())
+
+
+def test_a_run_that_was_chosen_anew_in_all_its_slots_keeps_its_words(client):
+    run = finish(start_run(row_selection="1"))
+    slots.promote(run, 1, finish(slots.reroll_slot(run, 1)).items.get().image)
+    remove_images(run.album, [run.items.get().image])
+    assert "neon" in text_of(client, run.get_absolute_url())
+
+
+def test_nobody_learns_of_which_template_a_private_run_is(client, desk):
+    template = make_template()
+    run, private = start_run(template), start_run(template, is_public=False)
+    again = slots.reroll_slot(finish(run), 2)
+    public = Client()
+    address = f"/api/batch-templates/{template.pk}/runs"
+    assert [row["id"] for row in public.get(address).json()["runs"]] == [run.pk]
+    assert [row["id"] for row in desk.get(address).json()["runs"]] == [private.pk, run.pk]
+    assert f"/runs/{private.pk}" not in text_of(public, f"/templates/{template.pk}")
+    assert f"/runs/{private.pk}" in text_of(desk, f"/templates/{template.pk}")
+    assert "draws row" not in text_of(public, again.get_absolute_url())
+    assert "draws row 2" in text_of(desk, again.get_absolute_url())
 
 
 def test_what_was_chosen_anew_stands_in_its_slot(client, desk):

@@ -96,3 +96,17 @@ def test_the_eleventh_order_in_a_minute_is_refused_and_says_when_to_come_again(a
     assert [answer.status_code for answer in answers] == [201] * 10 + [429]
     assert answers[-1]["Retry-After"].isdigit()
     assert Job.objects.count() == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({}, "a nude figure"),
+        ({"rating": "explicit"}, "Single picture"),
+        ({"rating": "explicit", "is_public": False}, "a nude figure"),
+        ({"rating": "explicit", "album_name": "Figures"}, "Figures"),
+    ],
+)
+def test_a_public_album_is_not_named_by_the_prompt_of_a_restricted_picture(admin_api, options, name):
+    body = admin_api.post(ADDRESS, {"prompt": "a nude figure", **options}).json()
+    assert body["album_name"] == name
