@@ -62,7 +62,9 @@ class ImageSerializer(serializers.Serializer):
             "generation_params": shown_params(image, viewer) if is_clear else None,
             "model": image.model_name if is_clear else None,
             "reference_image_id": (
-                image.reference_image_id if viewer.is_admin or image.reference_is_public else None
+                image.reference_image_id
+                if viewer.is_admin or (is_clear and image.reference_is_public)
+                else None
             ),
             "rating": image.rating,
             "nsfw_flag": image.is_restricted,
@@ -117,7 +119,7 @@ class ImageDetailSerializer(ImageSerializer):
         labels = None
         if may_see_details(image, viewer):
             labels = LabelSerializer(image.labels.live(), many=True).data
-        albums = image.albums.visible_to(viewer).order_by("pk").values("id", "name")
+        albums = image.albums.visible_to(viewer).for_lists(viewer).order_by("pk").values("id", "name")
         return super().to_representation(image) | {"labels": labels, "albums": list(albums)}
 
 

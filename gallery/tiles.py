@@ -73,7 +73,7 @@ def build_tile(image: Image, *, is_clear: bool, url: str, address: Callable[[Ima
             width,
             height,
             blurred,
-            *large_size,
+            *shown_size,
         )
     grid, large = address(image, GRID), address(image, LARGE)
     grid_size = size_in(GRID, width, height)

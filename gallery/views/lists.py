@@ -14,7 +14,7 @@ SORTS = {  # name in the address: name on the page, order
     "newest": ("Newest", NEWEST_FIRST),
     "oldest": ("Oldest", ("pk",)),
     "name": ("Name", ("sort_name", "pk")),
-    "most": ("Most pictures", ("-image_count", "-pk")),
+    "most": ("Most pictures", ("-shown_count", "-pk")),  # never by what the viewer hides
 }
 
 

@@ -25,7 +25,7 @@ def image(request, pk: int):
     source = (image.source_type, image.source_id)
     is_clear = may_see_details(image, viewer)
     labels = list(image.labels.live()) if is_clear else []
-    albums = list(image.albums.visible_to(viewer).order_by("-pk")[:MAX_ALBUMS])
+    albums = list(image.albums.visible_to(viewer).for_lists(viewer).order_by("-pk")[:MAX_ALBUMS])
     made_from, made_of_it = find_relatives(image, viewer)
     return page(
         request,

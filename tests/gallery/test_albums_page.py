@@ -5,6 +5,7 @@ from django.db import connection
 
 from gallery.models import Album, Label
 from gallery.services import add_images, create_album
+from gallery.visibility import Viewer
 
 pytestmark = pytest.mark.django_db
 
@@ -63,6 +64,19 @@ def test_albums_stand_in_each_order_over_all_pages(visitor, shelf):
         "delta",
     ]
     assert walk(visitor, "/albums?sort=nonsense") == newest
+
+
+def test_the_order_by_number_counts_what_the_filter_leaves(visitor, take_in, monkeypatch):
+    monkeypatch.setattr("gallery.views.answers.PER_PAGE", 1)
+    one, two = create_album(name="One"), create_album(name="Two")
+    for number in range(3):
+        take_in(number, album=one, rating="explicit" if number else "safe")
+        take_in(number + 3, album=two, rating="explicit" if number > 1 else "safe")
+    take_in(6, album=one, rating="adult")
+    assert walk(visitor, "/albums?sort=most") == ["One", "Two"]
+    visitor.post("/content-filter", {"nsfw": "hide"})
+    assert walk(visitor, "/albums?sort=most") == ["Two", "One"]
+    assert f"after=2-{two.pk}" in visitor.get("/albums?sort=most").content.decode()
 
 
 @pytest.mark.parametrize("sort", ["newest", "oldest", "name", "most"])
@@ -141,7 +155,7 @@ def test_no_order_of_public_albums_sorts_them_all(sort, db):
     from gallery.views.lists import SORTS
 
     keys = SORTS[sort][1]
-    queryset = Album.objects.filter(is_public=True).with_sort_name()
+    queryset = Album.objects.visible_to(Viewer()).for_lists(Viewer()).with_sort_name()
     cursor = "m-7" if sort == "name" else "3-7"
     plan = queryset.filter(_beyond(keys, cursor)).order_by(*keys)[:60].explain()
     if connection.vendor == "sqlite":

@@ -230,6 +230,8 @@ def test_the_id_of_a_hidden_reference_picture_is_not_told(pictures, take_in, vis
         )
         assert visitor.get(f"/api/images/{image.pk}").json()["reference_image_id"] == told
         assert curator.get(f"/api/images/{image.pk}").json()["reference_image_id"] == reference.pk
+    blurred = take_in(102, album=pictures.shown, rating="adult", reference_image=shown)
+    assert visitor.get(f"/api/images/{blurred.pk}").json()["reference_image_id"] is None
 
 
 # ---- Consent
@@ -304,6 +306,9 @@ def test_an_album_of_which_the_filter_leaves_nothing_is_in_no_list_and_not_there
     assert "18+ pictures" in page.content.decode()  # the way back stands at the foot of the page
     assert visitor.get(f"/api/albums/{restricted.pk}?nsfw=hide").status_code == 404
     assert visitor.get(f"/api/albums/{restricted.pk}").status_code == 200
+    image = restricted.images.first()
+    for address in (f"/images/{image.pk}", f"/api/images/{image.pk}?nsfw=hide"):
+        assert "Restricted" not in visitor.get(address).content.decode()
     visitor.post("/content-filter", {"nsfw": "blur"})
     assert visitor.get(f"/albums/{restricted.pk}").status_code == 200
 
