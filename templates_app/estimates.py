@@ -16,9 +16,11 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db.models import Count, F
 
-from gallery.models import Image
+from gallery.models import DiffusionModel, Image
 from gallery.renditions import expected
+from imagineer.engine.model_folder import fit_size
 from imagineer.jobs.models import ACTIVE, JobStatus
+from templates_app.generation_settings import SizeLimits, size_limits
 from templates_app.models import RunItem
 
 SAMPLES = 60  # latest items that a time is taken from
@@ -37,9 +39,10 @@ class Kind:
     steps: int
     strength: float | None
 
-    @property
-    def work(self) -> float:
-        return self.width * self.height * max(1, round(self.steps * (self.strength or 1)))
+    def work(self, limits: SizeLimits) -> float:
+        """Pixels times steps; a model that cannot draw a size draws the largest it can."""
+        width, height = fit_size(limits, self.width, self.height)
+        return width * height * max(1, round(self.steps * (self.strength or 1)))
 
 
 @dataclass(frozen=True)
@@ -131,13 +134,15 @@ def _seconds_of(kind: Kind) -> tuple[Span | None, bool]:
     if times := list(same):
         return _span(times), False
     others = drawn.values_list("seconds", "run__model", "width", "height", "steps", "run__strength")
-    rates = [seconds * kind.work / Kind(*other).work for seconds, *other in others[:SAMPLES]]
-    if not rates:
+    others = list(others[:SAMPLES])
+    if not others:
         return None, False
+    limits = size_limits(DiffusionModel.objects.get(pk=kind.model_id))
+    wanted = kind.work(limits)
+    rates = [seconds * wanted / Kind(*other).work(limits) for seconds, *other in others]
     span = _span(rates)
-    return Span(
-        span.least / 2, span.most * 2
-    ), True  # a size that a model cannot draw is scaled, a batch is not
+    # how many go together, and what does not grow with the size, is not known from others
+    return Span(span.least / 2, span.most * 2), True
 
 
 def _span(times: list[float]) -> Span:

@@ -27,6 +27,11 @@ class SizeLimits(NamedTuple):
     max_pixels: int | None
 
 
+def size_limits(model: DiffusionModel) -> SizeLimits:
+    limits = model.limits
+    return SizeLimits(limits.get("size_multiple") or 8, limits.get("max_side"), limits.get("max_pixels"))
+
+
 def current_settings() -> GenerationSettings:
     return GenerationSettings.objects.filter(pk=1).first() or GenerationSettings(pk=1)
 
@@ -60,12 +65,12 @@ def size_for(model: DiffusionModel, width: int, height: int) -> tuple[int, int]:
     A larger picture than that falls apart into doubled subjects (SD 1.5 at 1024 × 1024), so presets are scaled
     down to it, the aspect kept; they are never enlarged.
     """
-    multiple = model.limits.get("size_multiple") or 8
+    limits = size_limits(model)
+    multiple = limits.size_multiple
     trained = (model.native_width or 0) * (model.native_height or 0)
     scale = min(1.0, MOST_SIDE / max(width, height))
     if trained:
         scale = min(scale, math.sqrt(trained / (width * height)))
     step = multiple * 8 // math.gcd(multiple, 8)
     wanted = [max(LEAST_SIDE, round(side * scale / step) * step) for side in (width, height)]
-    of_model = SizeLimits(multiple, model.limits.get("max_side"), model.limits.get("max_pixels"))
-    return fit_size(of_model, *wanted)
+    return fit_size(limits, *wanted)
