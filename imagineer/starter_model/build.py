@@ -51,6 +51,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         help="train more on a group of subjects",
     )
     parser.add_argument("--judged", type=int, default=488, help="pictures in the last table")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="FOLDER",
+        help="a finished pipeline whose weights the stages begin with (the judge: the one that stands)",
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (VAE and UNet)")
     parser.add_argument(
@@ -99,13 +105,13 @@ def _pictures(work: Path, options: argparse.Namespace, device: str) -> None:
 def _vae(work: Path, options: argparse.Namespace, device: str) -> None:
     from .vae import train_vae
 
-    train_vae(work, _budget(options, "vae"), seed=options.seed, device=device)
+    train_vae(work, _budget(options, "vae"), seed=options.seed, device=device, start=options.start)
 
 
 def _decoder(work: Path, options: argparse.Namespace, device: str) -> None:
     from .vae import held_out_pictures, psnr, refine_decoder, train_vae
 
-    vae = train_vae(work, _budget(options, "vae"), seed=options.seed, device=device)
+    vae = train_vae(work, _budget(options, "vae"), seed=options.seed, device=device, start=options.start)
     vae = refine_decoder(work, vae, _budget(options, "decoder"), seed=options.seed, device=device)
     for name, pictures in held_out_pictures(options.seed, count=4 if options.smoke else 200).items():
         print(f"autoencoder, {name}: {psnr(vae, pictures).mean():.2f} dB", flush=True)
@@ -116,13 +122,19 @@ def _text(work: Path, options: argparse.Namespace, device: str) -> None:
     from .tokenizer import train_tokenizer
 
     tokenizer = train_tokenizer(work, seed=options.seed, captions=options.captions)
-    train_text_encoder(work, tokenizer, _budget(options, "text"), seed=options.seed)
+    train_text_encoder(work, tokenizer, _budget(options, "text"), seed=options.seed, start=options.start)
 
 
 def _judge(work: Path, options: argparse.Namespace, device: str) -> None:
-    from .judge import draw_picture, fresh_pictures, judge_pictures, train_judge
+    from .judge import JUDGE_PATH, draw_picture, fresh_pictures, judge_pictures, train_judge
 
-    judge = train_judge(work, _budget(options, "judge"), seed=options.seed + 98, pool=options.judge_pool)
+    judge = train_judge(
+        work,
+        _budget(options, "judge"),
+        seed=options.seed + 98,
+        pool=options.judge_pool,
+        start=JUDGE_PATH if options.start else None,
+    )
     asked, rng = fresh_pictures(5, options.judged), random.Random(options.seed)
     print(
         "judge on our own drawings:",
@@ -137,8 +149,14 @@ def _parts(work: Path, options: argparse.Namespace, device: str):
     from .vae import train_vae
 
     tokenizer = train_tokenizer(work, seed=options.seed, captions=options.captions)
-    encoder = train_text_encoder(work, tokenizer, _budget(options, "text"), seed=options.seed)
-    return train_vae(work, _budget(options, "vae"), seed=options.seed, device=device), tokenizer, encoder
+    encoder = train_text_encoder(
+        work, tokenizer, _budget(options, "text"), seed=options.seed, start=options.start
+    )
+    return (
+        train_vae(work, _budget(options, "vae"), seed=options.seed, device=device, start=options.start),
+        tokenizer,
+        encoder,
+    )
 
 
 def _unet(work: Path, options: argparse.Namespace, device: str) -> None:
@@ -158,6 +176,7 @@ def _unet(work: Path, options: argparse.Namespace, device: str) -> None:
         seed=options.seed,
         device=device,
         focus={group: float(weight) for group, _, weight in (f.partition(":") for f in options.focus)},
+        start=options.start,
         every=options.every,
         on_checkpoint=show,
     )

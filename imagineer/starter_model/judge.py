@@ -15,18 +15,23 @@ from torch import nn
 from .pictures import Picture, choose_picture, draw_picture
 from .styles import COLOURS, STYLES
 from .subjects import SUBJECTS
-from .training import Budget, Run, rate
+from .training import Budget, Run, begin_with, rate
 
 JUDGE_PATH = Path(__file__).with_name("judge.safetensors")
 _SUBJECTS, _COLOURS, _STYLES = [s.name for s in SUBJECTS], list(COLOURS), list(STYLES)
 # These styles paint everything in colours of their own, so the asked ones cannot be named from the picture.
 _COLOURLESS = ("brass", "engraving", "neon", "outline")
 _DIMMED = ("brass", "engraving", "neon")
+_UNTOLD = -100  # what cross_entropy leaves out
 _WIDTHS = (3, 32, 64, 96, 128)
 
 
 class Judge(nn.Module):
-    """Pictures (n, 3, height, width) in -1..1 to logits for subject, colour (last class: its own), background, style."""
+    """Pictures (n, 3, height, width) in -1..1 to logits for subject, colour, background, style.
+
+    Colour is read as if one had been asked for: with a class for the subject's own colours, to which most pictures belong,
+    the judge called every second red, yellow or pink thing its own, and often it is (hearts are red, stars are yellow).
+    """
 
     def __init__(self):
         super().__init__()
@@ -35,7 +40,7 @@ class Judge(nn.Module):
             layers += [nn.Conv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after), nn.ReLU()]
             layers += [nn.Conv2d(after, after, 3, 1, 1), nn.BatchNorm2d(after), nn.ReLU()]
         self.body = nn.Sequential(*layers)
-        counts = (len(_SUBJECTS), len(_COLOURS) + 1, len(_COLOURS), len(_STYLES))
+        counts = (len(_SUBJECTS), len(_COLOURS), len(_COLOURS), len(_STYLES))
         self.heads = nn.ModuleList(nn.Linear(_WIDTHS[-1] * 2, count) for count in counts)
 
     def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
@@ -45,10 +50,10 @@ class Judge(nn.Module):
 
 
 def _labels(picture: Picture) -> list[int]:
-    colour = _COLOURS.index(picture.colour) if picture.colour else len(_COLOURS)
+    has_colour = picture.colour and picture.style not in _COLOURLESS
     return [
         _SUBJECTS.index(picture.subject),
-        colour,
+        _COLOURS.index(picture.colour) if has_colour else _UNTOLD,
         _COLOURS.index(picture.background),
         _STYLES.index(picture.style),
     ]
@@ -78,10 +83,14 @@ def _draw_pool(rng: random.Random, count: int) -> dict[int, list[tuple[np.ndarra
     return groups
 
 
-def train_judge(work: Path, budget: Budget, *, seed: int, pool: int = 9000) -> Judge:
-    """Draw `pool` pictures and train on them, or go on training; leaves `work/judge.safetensors`."""
+def train_judge(
+    work: Path, budget: Budget, *, seed: int, pool: int = 9000, start: Path | None = None
+) -> Judge:
+    """Draw `pool` pictures and train on them, or go on training; leaves `work/judge.safetensors`. `start` is a judge's file."""
     torch.manual_seed(seed)
-    judge = Judge().to(memory_format=torch.channels_last)
+    judge = Judge()
+    begin_with(judge, start)
+    judge = judge.to(memory_format=torch.channels_last)
     run = Run(work / "judge-run.safetensors", judge, budget, seed=seed)
     groups = {} if run.is_done else _draw_pool(random.Random(f"{seed}/judge"), pool)
     judge.train()
@@ -94,12 +103,15 @@ def train_judge(work: Path, budget: Budget, *, seed: int, pool: int = 9000) -> J
         )
         labels = torch.tensor([label for _, label in chosen])
         logits = judge(pictures)
-        losses = [F.cross_entropy(logits[i], labels[:, i]) for i in range(4)]
-        right = (logits[0].argmax(1) == labels[:, 0]).float().mean()
+        told = [(labels[:, i] != _UNTOLD).sum().clamp(min=1) for i in range(4)]
+        losses = [F.cross_entropy(logits[i], labels[:, i], reduction="sum") / told[i] for i in range(4)]
+        right = [(logits[i].argmax(1) == labels[:, i]).float().mean() for i in range(4)]
         run.backward(
             sum(losses),
             rate(2e-3, step, fraction, warm=50),
-            subject=right,
+            subject=right[0],
+            style=right[3],
+            colour=losses[1],
         )
     judge.eval()
     state = {k: v.half() if v.is_floating_point() else v for k, v in judge.state_dict().items()}
@@ -145,9 +157,7 @@ def judge_pictures(judge: Judge, asked: list[Picture], drawn: list[Image.Image |
     return Verdict(
         count=len(asked),
         subject=mean([row[0] for row in right]),
-        colour=mean(
-            [row[1] for p, row in zip(asked, right, strict=True) if p.colour and p.style not in _COLOURLESS]
-        ),
+        colour=mean([row[1] for p, row in zip(asked, right, strict=True) if _labels(p)[1] != _UNTOLD]),
         background=mean([row[2] for p, row in zip(asked, right, strict=True) if p.style not in _DIMMED]),
         style=mean([row[3] for row in right]),
         weak=tuple(sorted(name for name, rows in by_subject.items() if np.mean(rows) < 0.5)),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -17,7 +18,7 @@ from .pictures import Picture, choose_picture
 from .styles import COLOUR_WORDS, COLOURS, STYLES
 from .subjects import SUBJECTS, SUITS
 from .tokenizer import LENGTH
-from .training import Budget, Run, rate
+from .training import Budget, Run, begin_with, rate
 
 WIDTH, LAYERS, HEADS = 192, 3, 6
 _SUBJECTS = [subject.name for subject in SUBJECTS]
@@ -81,13 +82,29 @@ def _label(picture: Picture, text: str) -> list[int]:
     ]
 
 
-def train_text_encoder(work: Path, tokenizer: CLIPTokenizer, budget: Budget, *, seed: int) -> CLIPTextModel:
-    """Train, or go on training, and leave the result in `work/text_encoder/`."""
+def _take_rows(encoder: CLIPTextModel, tokenizer: CLIPTokenizer, start: Path) -> None:
+    """Give each token the row of the token of the same name in the folder that the weights come from."""
+    before = CLIPTokenizer.from_pretrained(start / "tokenizer", local_files_only=True).get_vocab()
+    pairs = [(row, before[token]) for token, row in tokenizer.get_vocab().items() if token in before]
+    rows, theirs = (torch.tensor(column) for column in zip(*pairs, strict=True))
+    with safe_open(start / "text_encoder" / "model.safetensors", "pt") as file:
+        given = file.get_tensor("embeddings.token_embedding.weight")
+    with torch.no_grad():
+        encoder.get_input_embeddings().weight[rows] = given[theirs].float()
+
+
+def train_text_encoder(
+    work: Path, tokenizer: CLIPTokenizer, budget: Budget, *, seed: int, start: Path | None = None
+) -> CLIPTextModel:
+    """Train, or go on training, and leave the result in `work/text_encoder/`. `start` is a pipeline's folder to begin with."""
     folder = work / "text_encoder"
     if folder.exists():
         return CLIPTextModel.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)
     torch.manual_seed(seed)
     reader = _Reader(make_text_encoder(tokenizer))
+    if start:
+        begin_with(reader.encoder, start / "text_encoder" / "model.safetensors")
+        _take_rows(reader.encoder, tokenizer, start)
     run = Run(work / "text_encoder.safetensors", reader, budget, seed=seed, betas=(0.9, 0.98))
     for step, fraction in run:
         rng = random.Random(int(run.numbers.integers(2**62)))

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
+WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"  # in the folders that diffusers writes
 _MOMENTS = ("exp_avg", "exp_avg_sq")  # what AdamW keeps for each parameter, besides its step
 
 
@@ -46,6 +47,16 @@ def initialise(model: torch.nn.Module) -> torch.nn.Module:
         if name.endswith(("conv2", "to_out.0", "ff.net.2", "proj_out")):
             torch.nn.init.zeros_(module.weight)
     return model
+
+
+def begin_with(model: torch.nn.Module, weights: Path | None) -> None:
+    """Take over what a safetensors file holds under the model's names and of the same size; nothing without a file."""
+    given = load_file(weights) if weights else {}
+    mine = model.state_dict()
+    fitting = {
+        name: tensor for name, tensor in given.items() if name in mine and mine[name].shape == tensor.shape
+    }
+    model.load_state_dict(fitting, strict=False)
 
 
 def rate(peak: float, step: int, fraction: float, *, warm: int, hold: float = 0.0) -> float:

@@ -21,7 +21,7 @@ from .dataset import BUCKETS, read_specs
 from .pictures import BY_NAME
 from .text_encoder import WIDTH
 from .tokenizer import LENGTH
-from .training import Budget, Run, initialise, rate
+from .training import WEIGHTS_FILE, Budget, Run, begin_with, initialise, rate
 from .vae import LATENTS, AutoencoderKL, encode_bucket
 
 CHANNELS = (64, 96, 160)
@@ -91,18 +91,24 @@ def train_unet(
     seed: int,
     device: str = "cpu",
     focus: Mapping[str, float] = MappingProxyType({}),
+    start: Path | None = None,
     every: int = 0,
     on_checkpoint=None,
 ) -> UNet2DConditionModel:
-    """Train, or go on training. `focus` weighs groups of subjects (1 unless given). Each `every` steps `on_checkpoint(step, averaged unet)` is called."""
+    """Train, or go on training. `focus` weighs groups of subjects (1 unless given), `start` is a pipeline's folder to begin with.
+
+    Each `every` steps `on_checkpoint(step, averaged unet)` is called.
+    """
     buckets = []
     for bucket in BUCKETS:
         specs = read_specs(work, bucket)
         weights = list(accumulate(focus.get(BY_NAME[spec.subject].group, 1.0) for spec in specs))
         buckets.append((encode_bucket(vae, work, bucket, device=device), specs, weights))
     torch.manual_seed(seed)
-    unet = initialise(make_unet()).to(device=device, memory_format=torch.channels_last)
+    unet = initialise(make_unet())
     torch.nn.init.zeros_(unet.conv_out.weight)
+    begin_with(unet, start and start / "unet" / WEIGHTS_FILE)
+    unet = unet.to(device=device, memory_format=torch.channels_last)
     run = Run(work / "unet.safetensors", unet, budget, seed=seed, ema=0.9985)
     schedule, prompts = make_noise_schedule(), Prompts(tokenizer, encoder, device)
     for step, fraction in run:

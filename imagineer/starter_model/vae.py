@@ -14,7 +14,7 @@ from .dataset import BUCKETS, Bucket, open_pictures, write_array
 from .pictures import choose_picture, draw_picture
 from .styles import HELD_OUT_STYLES, STYLES
 from .subjects import HELD_OUT, SUBJECTS
-from .training import Budget, Run, initialise, rate
+from .training import WEIGHTS_FILE, Budget, Run, begin_with, initialise, rate
 
 CHANNELS = (16, 48, 96, 192)
 LATENTS = 8
@@ -77,12 +77,16 @@ def _slopes(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return picture.diff(dim=3), picture.diff(dim=2)
 
 
-def train_vae(work: Path, budget: Budget, *, seed: int, device: str = "cpu") -> AutoencoderKL:
-    """Train, or go on training, and leave the result in `work/vae/`."""
+def train_vae(
+    work: Path, budget: Budget, *, seed: int, device: str = "cpu", start: Path | None = None
+) -> AutoencoderKL:
+    """Train, or go on training, and leave the result in `work/vae/`. `start` is a pipeline's folder to begin with."""
     if (work / "vae" / "config.json").exists():
         return AutoencoderKL.from_pretrained(work / "vae", local_files_only=True)
     torch.manual_seed(seed)
-    vae = initialise(make_vae()).to(device=device, memory_format=torch.channels_last)
+    vae = initialise(make_vae())
+    begin_with(vae, start and start / "vae" / WEIGHTS_FILE)
+    vae = vae.to(device=device, memory_format=torch.channels_last)
     run = Run(work / "vae.safetensors", vae, budget, seed=seed, betas=(0.9, 0.995), weight_decay=1e-3)
     shards = [shard for bucket in BUCKETS for shard in open_pictures(work, bucket)]
     for step, fraction in run:

@@ -1,6 +1,7 @@
 import torch
+from safetensors.torch import save_file
 
-from imagineer.starter_model.training import Budget, Run, rate
+from imagineer.starter_model.training import Budget, Run, begin_with, rate
 
 
 def _train(path, *, stop_at: int | None = None) -> tuple[int, torch.Tensor, torch.Tensor]:
@@ -45,3 +46,14 @@ def test_the_rate_warms_up_holds_and_falls():
     assert rates[10] == rates[40] == 1.0
     assert rates[40] > rates[60] > rates[90] > rates[100]
     assert 0.02 < rates[100] < 0.04
+
+
+def test_a_stage_may_begin_with_weights_of_which_some_no_longer_fit(tmp_path):
+    given = {"weight": torch.full((1, 3), 7.0), "bias": torch.zeros(2), "gone": torch.zeros(1)}
+    save_file(given, tmp_path / "given.safetensors")
+    model = torch.nn.Linear(3, 1)
+    before = model.bias.clone()
+    begin_with(model, tmp_path / "given.safetensors")
+    assert torch.equal(model.weight, given["weight"])
+    assert torch.equal(model.bias, before)
+    begin_with(model, None)
