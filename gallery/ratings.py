@@ -1,9 +1,12 @@
 """The rating of a picture: the one place that writes ``Image.rating``. A person's word beats a machine's, always."""
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import QuerySet
 
+from gallery.models import Album
 from gallery.models.images import UNRESTRICTED, Image, Rating, RatingSource
+from gallery.services import unname_albums
 
 # Weakest first: what a curator said about one picture beats what was declared for a whole run.
 STRENGTH = list(RatingSource)
@@ -18,7 +21,15 @@ def rate_images(images: QuerySet[Image], *, rating: str, source: str) -> int:
     if source == RatingSource.NOBODY:
         raise ValueError("A rating needs a source: machine, declared or person.")
     weaker = STRENGTH[: STRENGTH.index(source) + 1]
-    return images.filter(rating_source__in=weaker).update(rating=rating, rating_source=source)
+    with transaction.atomic():
+        changed = images.filter(rating_source__in=weaker).order_by()
+        albums = list(
+            changed.filter(places__album__is_public=True).values_list("places__album", flat=True).distinct()
+        )
+        count = changed.update(rating=rating, rating_source=source)
+        if rating not in UNRESTRICTED:
+            unname_albums(Album.objects.filter(pk__in=albums))
+    return count
 
 
 def first_rating(*, declared: str | None, model=None, reference_image: Image | None = None) -> dict:

@@ -13,6 +13,8 @@ from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from gallery.models import Album, AlbumImage, Image, SourceType
+from gallery.models.images import UNRESTRICTED
+from gallery.names import UNTOLD_ALBUM, name_of
 
 IN_PUBLIC_ALBUM = Exists(AlbumImage.objects.filter(image=OuterRef("pk"), album__is_public=True))
 
@@ -137,8 +139,21 @@ def set_album_public(album: Album, *, is_public: bool) -> Album:
     album = lock_album(album)
     album.is_public = is_public
     album.save(update_fields=["is_public", "updated_at"])
+    unname_albums(Album.objects.filter(pk=album.pk))
     settle_images(AlbumImage.objects.filter(album=album).values("image"))
     return album
+
+
+def unname_albums(albums) -> None:
+    """Take the prompt of a restricted picture from the public albums that are named after it, as single pictures' are."""
+    named = AlbumImage.objects.filter(
+        album__in=albums.filter(is_public=True, source_type=SourceType.BATCH_GENERATION),
+        image__prompt__gt="",
+    ).exclude(image__rating__in=UNRESTRICTED)
+    pairs = named.order_by().values_list("album", "album__name", "image__prompt").distinct()
+    told = {pk for pk, name, prompt in pairs.iterator() if name == name_of(prompt)}
+    if told:
+        Album.objects.filter(pk__in=told).update(name=UNTOLD_ALBUM, updated_at=Now())
 
 
 @transaction.atomic

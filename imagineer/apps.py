@@ -1,4 +1,8 @@
+import contextlib
+from pathlib import Path
+
 from django.apps import AppConfig
+from django.conf import settings
 from django.contrib.admin.apps import AdminConfig
 from django.core.management import call_command
 from django.db.models.signals import post_migrate
@@ -10,6 +14,9 @@ class ImagineerConfig(AppConfig):
     def ready(self):
         from imagineer import checks  # noqa: F401  registers itself
 
+        # `migrate` is the first thing that is done, and runs none of the checks; where this fails, they say why
+        with contextlib.suppress(OSError):
+            Path(settings.DATA_DIR).mkdir(parents=True, exist_ok=True)
         # The shared cache (throttles, statistics) lives in a table that no migration of Django's makes.
         # Without a sender: Django tells of no app that has no models, such as this one.
         post_migrate.connect(make_cache_table, dispatch_uid="imagineer.cache")

@@ -9,14 +9,12 @@ import unicodedata
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 
+from gallery.names import JOINERS, UNPRINTABLE
 from templates_app.csv_items import UNSTORABLE
 from templates_app.prompts import MAX_PROMPT, MAX_SEED
 
 MAX_VARIANTS = 16
 MAX_DESCRIPTION = 5_000  # characters
-# what no name needs: control signs, line breaks, signs that turn the direction of writing, halves of signs
-UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp", "Cf"}
-JOINERS = "\u200c\u200d"  # within emoji and some scripts
 
 
 def between(least, most, what: str) -> list:
@@ -77,13 +75,3 @@ def storable(text: str) -> None:
 def printable(text: str) -> None:
     if any(unicodedata.category(sign) in UNPRINTABLE and sign not in JOINERS for sign in text):
         raise ValidationError("This holds control characters or line breaks; write plain text on one line.")
-
-
-def name_of(prompt: str, *, most: int = 80) -> str:
-    """The beginning of a prompt as a name, without the signs that no name may hold."""
-    kept = (
-        sign
-        for sign in prompt
-        if sign.isspace() or sign in JOINERS or unicodedata.category(sign) not in UNPRINTABLE
-    )
-    return " ".join("".join(kept).split())[:most].strip() or "Untitled"

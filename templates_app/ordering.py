@@ -12,6 +12,7 @@ from django.db import transaction
 
 from gallery.models import DiffusionModel, Image
 from gallery.models.images import UNRESTRICTED
+from gallery.names import UNTOLD_ALBUM, name_of
 from gallery.weights import find_model
 from imagineer.engine.schedulers import SCHEDULERS
 from imagineer.engine.types import ModelError
@@ -36,7 +37,6 @@ logger = logging.getLogger(__name__)
 
 KIND = "generation"
 MAX_ITEMS = 10_000
-UNTOLD_NAME = "Single picture"
 DEFAULT_STRENGTH = 0.6  # image to image, unless the order says another
 # Who goes first in the queue; a running set gives way to what is above it at its next batch.
 INTERACTIVE, SET, VISITOR = runner.URGENT, 0, -10
@@ -161,10 +161,10 @@ def plan_single(prompt: str, *, album_name: str = "", model: str = "", **options
         prompt = check_prompt(prompt)
     except PromptError as error:
         raise ValidationError({"prompt": [str(error)]}) from error
-    name = limits.name_of(prompt)
+    name = name_of(prompt)
     run = draft_run(album_name=album_name.strip() or name, user_theme="", model=model, **options)
     if not album_name.strip() and run.is_public and run.coming_rating not in UNRESTRICTED:
-        run.album_name = UNTOLD_NAME  # an album's name is for everybody, such a picture's prompt is not
+        run.album_name = UNTOLD_ALBUM  # an album's name is for everybody, such a picture's prompt is not
     drawn_with = _drawn_with(run)
     try:
         negative_prompt = render_negative_prompt(run.negative_prompt, "")

@@ -13,6 +13,7 @@ from django.db.models import Exists, Max, OuterRef
 from django.utils import timezone
 
 from gallery.models import Album, AlbumImage, Image, SourceType
+from gallery.names import name_of
 from gallery.services import add_images, create_album, lock_album, restore_image, trash_image
 from gallery.weights import find_model
 from imagineer.engine.types import ModelError
@@ -48,7 +49,7 @@ def start_session(
     :raises ValidationError: names each wrong field; nothing is begun then.
     """
     session = GenerationSession(
-        name=name.strip() or limits.name_of(prompt),
+        name=name.strip() or name_of(prompt),
         entry_type=EntryType.REFINEMENT if source_image else EntryType.SCRATCH,
         source_image=source_image,
         created_by=created_by,

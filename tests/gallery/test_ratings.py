@@ -1,7 +1,8 @@
 import pytest
 
-from gallery.models import DiffusionModel, Image
+from gallery.models import DiffusionModel, Image, RatingSource
 from gallery.ratings import rate_images
+from gallery.services import add_images, create_album, set_album_public
 
 pytestmark = pytest.mark.django_db
 
@@ -56,3 +57,19 @@ def test_a_trusted_model_s_pictures_are_safe_unless_it_was_given_one_that_is_not
     assert draw(4, model=starter, rating="adult").rating == "adult"
     assert draw(5, model=starter, reference_image=draw(1, model=starter)).rating == "safe"
     assert draw(6, model=starter, reference_image=draw(2)).rating == "unrated"
+
+
+def test_an_album_named_after_a_prompt_loses_its_name_with_the_prompt(db, take_in):
+    named = create_album(name="a quiet lake at dawn", source_type="batch_generation")
+    by_hand = create_album(name="Lakes", source_type="batch_generation")
+    private = create_album(name="a quiet lake at dawn", source_type="batch_generation", is_public=False)
+    image = take_in(1, source_type="batch_generation", prompt="a quiet lake\nat dawn", rating="safe")
+    for album in (named, by_hand, private):
+        add_images(album, [image])
+    rate_images(Image.objects.filter(pk=image.pk), rating="adult", source=RatingSource.PERSON)
+    for album in (named, by_hand, private):
+        album.refresh_from_db()
+    assert [named.name, by_hand.name, private.name] == ["Single picture", "Lakes", "a quiet lake at dawn"]
+    set_album_public(private, is_public=True)
+    private.refresh_from_db()
+    assert private.name == "Single picture"
