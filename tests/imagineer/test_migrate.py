@@ -11,8 +11,8 @@ def test_migrating_makes_the_data_directory_and_the_table_of_the_shared_cache_to
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "imagineer.settings",
         "IMAGINEER_DATA_DIR": str(tmp_path / "not" / "there"),
-        "DATABASE_URL": "",
     }
+    environment.pop("DATABASE_URL", None)
     subprocess.run(
         [sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True, timeout=120
     )
