@@ -343,6 +343,12 @@ def test_the_time_of_another_size_is_called_rough(desk):
     assert "roughly, by what this model has drawn at other sizes" in text
 
 
+def test_a_size_that_the_model_cannot_draw_is_said_before_anything_starts(desk):
+    text = look(desk, make_template(), width=1024, height=1536).content.decode()
+    assert "drawn at 128 × 192, the largest of this shape" in text
+    assert "drawn at" not in look(desk, make_template(name="Small"), width=64, height=96).content.decode()
+
+
 def test_the_room_of_another_size_is_told_too_from_as_much_as_before_to_as_much_more_as_it_is_larger(desk):
     template = make_template()
     run = start_run(template)
