@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.sessions.backends.db import SessionStore
-from django.core.files.storage import default_storage, storages
+from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import connection
 
@@ -22,6 +22,7 @@ from gallery.ingest import ingest_image
 from gallery.models import Album, Image, SourceType
 from gallery.orphans import hold_sweep, sweep
 from gallery.services import add_images, create_album
+from gallery.storage import ContentStorage
 from imagineer.accounts.services import make_admin
 from tests.clusters import POSTGRES, Site, the_database, wait_until
 from tests.gallery.pictures import png
@@ -36,11 +37,11 @@ def take_in(numbers) -> list[Image]:
     ]
 
 
-def contents() -> list:
+def contents(storage=default_storage) -> list:
     """Every picture with the hash of its bytes as they lie there, and every album."""
     pictures = []
     for sha256, key, name in Image.objects.order_by("pk").values_list("sha256", "file", "filename"):
-        with default_storage.open(key) as file:
+        with storage.open(key) as file:
             pictures.append((name, sha256, hashlib.sha256(file.read()).hexdigest() == sha256))
     return [pictures, list(Album.objects.order_by("pk").values_list("name", "image_count"))]
 
@@ -76,25 +77,11 @@ def empty_site(request, tmp_path_factory):
         action()
 
 
-@pytest.fixture
-def there(settings):
-    """``there(site)``: read another site's library as if it were ours."""
-
-    @contextmanager
-    def look(site: Site):
-        mine = settings.STORAGES
-        settings.STORAGES = mine | {
-            "default": {**mine["default"], "OPTIONS": {"location": site.directory / "media"}}
-        }
-        storages._storages.clear()
-        default_storage._wrapped = storages["default"]
-        with the_database(site.environment["DATABASE_URL"]):
-            yield
-        settings.STORAGES = mine
-        storages._storages.clear()
-        default_storage._wrapped = storages["default"]
-
-    return look
+@contextmanager
+def there(site: Site):
+    """Read another site's library; gives its storage, as a writer may be at work in ours meanwhile."""
+    with the_database(site.environment["DATABASE_URL"]):
+        yield ContentStorage(location=site.directory / "media")
 
 
 def restored(site: Site, path) -> dict:
@@ -105,17 +92,17 @@ def restored(site: Site, path) -> dict:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["backup", "backup.tar"])
-def test_a_restored_library_is_the_one_that_was_backed_up(kind, name, library, empty_site, there, tmp_path):
+def test_a_restored_library_is_the_one_that_was_backed_up(kind, name, library, empty_site, tmp_path):
     library(kind)
     call_command("backup", str(tmp_path / name), "--json", stdout=io.StringIO())
     before = contents()
     other = empty_site(kind)
     assert restored(other, tmp_path / name)["files"] == 6
-    with there(other):
-        assert contents() == before
+    with there(other) as storage:
+        assert contents(storage) == before
 
 
-def backups_under_load(count, library, empty_site, there, tmp_path, kind):
+def backups_under_load(count, library, empty_site, tmp_path, kind):
     library(kind)
     is_over, problems = threading.Event(), []
 
@@ -139,8 +126,8 @@ def backups_under_load(count, library, empty_site, there, tmp_path, kind):
             call_command("backup", str(path), "--json", stdout=io.StringIO())
             other = empty_site(kind)
             restored(other, path)
-            with there(other):
-                pictures, _albums = contents()
+            with there(other) as storage:
+                pictures, _albums = contents(storage)
             assert len(pictures) >= seen
             assert all(is_whole for _name, _sha256, is_whole in pictures)
             path.unlink()
@@ -152,15 +139,15 @@ def backups_under_load(count, library, empty_site, there, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_backup_made_while_others_write_is_whole(kind, library, empty_site, there, tmp_path):
-    backups_under_load(2, library, empty_site, there, tmp_path, kind)
+def test_a_backup_made_while_others_write_is_whole(kind, library, empty_site, tmp_path):
+    backups_under_load(2, library, empty_site, tmp_path, kind)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.timeout(1200)
-def test_25_backups_made_while_others_write_are_whole(kind, library, empty_site, there, tmp_path):
-    backups_under_load(25, library, empty_site, there, tmp_path, kind)
+def test_25_backups_made_while_others_write_are_whole(kind, library, empty_site, tmp_path):
+    backups_under_load(25, library, empty_site, tmp_path, kind)
 
 
 def test_a_second_backup_into_the_same_folder_copies_only_what_is_new(library, tmp_path):
@@ -187,7 +174,7 @@ def test_sessions_stay_out_of_a_backup(library, tmp_path):
     assert sqlite3.connect(database).execute("SELECT count(*) FROM gallery_image").fetchone() == (6,)
 
 
-def test_a_lost_and_a_damaged_file_are_named_and_the_rest_is_kept(library, empty_site, there, tmp_path):
+def test_a_lost_and_a_damaged_file_are_named_and_the_rest_is_kept(library, empty_site, tmp_path):
     library("sqlite")
     lost, damaged = Image.objects.order_by("pk")[:2]
     default_storage.delete(lost.file.name)

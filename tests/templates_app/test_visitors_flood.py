@@ -2,6 +2,7 @@
 come again, and an admin's order goes before all of theirs."""
 
 import gc
+import logging
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -56,6 +57,15 @@ def knock(template, number: int, network_of) -> Counter:
 
     with ThreadPoolExecutor(THREADS) as pool:
         return sum(pool.map(order, (range(start, number, THREADS) for start in range(THREADS))), Counter())
+
+
+@pytest.fixture(autouse=True)
+def refusals_are_not_logged():
+    """pytest would keep every line until the test ends, with the request of each refusal in it."""
+    logger = logging.getLogger("django.request")
+    logger.disabled = True
+    yield
+    logger.disabled = False
 
 
 def flood(number: int) -> None:
