@@ -202,8 +202,8 @@ def the_database(url: str):
 
     before = connections.settings["default"]
     config = {**before, **environ.Env.db_url_config(url), "TEST": before["TEST"]}
-    if not url.startswith("sqlite"):
-        config["OPTIONS"] = {}
+    # those of the tests' own database may be another kind's
+    config["OPTIONS"] = django_settings.SQLITE_OPTIONS if url.startswith("sqlite") else {}
     connection.close()
     old = connections["default"]
     connections.settings["default"] = config
