@@ -32,7 +32,7 @@ def put_failed_back(job: Job) -> None:
     job.items.filter(is_failed=True).update(is_failed=False)
 
 
-def do_items(job: Job, progress) -> None:
+def do_items(job: Job, progress, before_done=lambda item: None) -> None:
     params = job.params
     for item in job.items.filter(is_done=False, is_failed=False):
         progress.give_way()
@@ -47,6 +47,7 @@ def do_items(job: Job, progress) -> None:
             with progress.commit(failed=1):
                 Item.objects.filter(pk=item.pk).update(is_failed=True)
             continue
+        before_done(item)
         with progress.commit(done=1):
             Item.objects.filter(pk=item.pk).update(is_done=True)
             Result.objects.create(item=item, epoch=progress.epoch, pid=os.getpid())

@@ -22,17 +22,14 @@ def meanwhile(monkeypatch):
     """``meanwhile(2, act)``: act once, when the second item of anything is done."""
 
     def arrange(number: int, act):
+        waiting = [act]
+
+        def before_done(item):
+            if waiting and Result.objects.count() == number:
+                waiting.pop()()
+
         def body(job, progress):
-            real = progress.commit
-
-            def commit(**counts):
-                if counts.get("done") and Result.objects.count() == number:
-                    monkeypatch.undo()
-                    act()
-                return real(**counts)
-
-            monkeypatch.setattr(progress, "commit", commit)
-            do_items(job, progress)
+            do_items(job, progress, before_done)
 
         monkeypatch.setitem(kinds._kinds, "errand", kinds.Kind("errand", "default", body))
 
