@@ -8,11 +8,13 @@ bytes; budgets in minutes use a machine better and do not promise that.
 import argparse
 import os
 import random
+import shutil
 import sys
 from pathlib import Path
 
 STAGES = ("pictures", "vae", "decoder", "text", "judge", "unet", "weights")
 _HERE = Path(__file__).parent
+_BEGUN = {"vae": 0.8, "unet": 0.7}  # where in its course a stage goes on from finished weights
 _SMOKE = {
     "pictures": 80,
     "steps_vae": 6,
@@ -35,8 +37,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "--out", type=Path, default=_HERE / "weights", help="folder that the finished pipeline is written to"
     )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--pictures", type=int, default=30_000, help="size of the data set")
-    for stage, steps in (("vae", 6000), ("decoder", 4000), ("text", 1600), ("judge", 1200), ("unet", 9000)):
+    parser.add_argument("--pictures", type=int, default=20_000, help="size of the data set")
+    for stage, steps in (("vae", 7000), ("decoder", 3500), ("text", 1600), ("judge", 4000), ("unet", 8000)):
         parser.add_argument(f"--steps-{stage}", type=int, default=steps)
         parser.add_argument(f"--minutes-{stage}", type=float, help="instead of steps")
     parser.add_argument(
@@ -55,7 +57,15 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "--start",
         type=Path,
         metavar="FOLDER",
-        help="a finished pipeline whose weights the stages begin with (the judge: the one that stands)",
+        help="a finished pipeline whose weights the stages begin with (the judge: the one that stands); autoencoder and UNet "
+        "go on late in their course",
+    )
+    parser.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        choices=("tokenizer", "text_encoder", "vae"),
+        help="take this part from --start as it is (repeat the option)",
     )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (VAE and UNet)")
@@ -63,7 +73,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "--smoke", action="store_true", help="a build of seconds whose pictures are noise, for tests"
     )
     options = parser.parse_args(argv)
-    options.captions, options.judge_pool, options.shard = 20_000, 9_000, None
+    if options.keep and not options.start:
+        parser.error("--keep needs --start, the folder to take the part from")
+    options.captions, options.judge_pool, options.shard = 20_000, 12_000, None
     if options.smoke:
         for name, value in _SMOKE.items():
             setattr(options, name, value)
@@ -84,6 +96,9 @@ def main(argv: list[str] | None = None) -> int:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     work: Path = options.work
     work.mkdir(parents=True, exist_ok=True)
+    for part in options.keep:
+        if not (work / part).exists():
+            shutil.copytree(options.start / part, work / part)
     for stage in options.stage or STAGES:
         print(f"== {stage}", flush=True)
         _RUN[stage](work, options, device)
@@ -93,7 +108,8 @@ def main(argv: list[str] | None = None) -> int:
 def _budget(options: argparse.Namespace, stage: str):
     from .training import Budget
 
-    return Budget(getattr(options, f"steps_{stage}"), getattr(options, f"minutes_{stage}"))
+    begun = _BEGUN.get(stage, 0.0) if options.start else 0.0
+    return Budget(getattr(options, f"steps_{stage}"), getattr(options, f"minutes_{stage}"), begun)
 
 
 def _pictures(work: Path, options: argparse.Namespace, device: str) -> None:

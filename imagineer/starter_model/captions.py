@@ -3,13 +3,35 @@
 A prompt names the subject and may leave the rest out. Between the words that count stand words that do not: fillers,
 numbers, unknown words, and in the long form of the templates even other subjects, after the one that is meant.
 The first subject that a prompt names is the one to draw.
+
+What is kept from training are the five sentences of `UNSEEN`, as wholes: no caption has one of these frames, whatever its
+subject, colours and style. Their words, and what they say in a few of them ("behind it", "all around", "think neon"), occur in
+other sentences: the judge's second table tells whether known words are understood in a new order, not whether new ones are.
 """
 
 import random
+import re
+from typing import NamedTuple
 
 from .pictures import BY_NAME, Picture
 from .styles import COLOUR_WORDS, STYLES
 from .subjects import COURT, SUBJECTS, SUITS
+from .wordings import (
+    BACKGROUND_AFTER,
+    BACKGROUND_AROUND,
+    BACKGROUND_TAGS,
+    CLOSINGS,
+    COLOUR_AFTER,
+    COLOUR_BEFORE,
+    COLOUR_TAGS,
+    DETERMINERS,
+    OPENINGS,
+    SEPARATORS,
+    SHADES,
+    STYLE_AFTER,
+    STYLE_AROUND,
+    STYLE_TAGS,
+)
 from .words import (
     ADJECTIVES,
     BASES,
@@ -27,11 +49,29 @@ from .words import (
     THEMES,
 )
 
+# Words that name something here cannot stand for nothing elsewhere.
+_SPOKEN_FOR = {word for names in STYLES.values() for name in names for word in name.split()} | set(SHADES)
+_ADJECTIVES = tuple(word for word in ADJECTIVES if word not in _SPOKEN_FOR or word in SHADES)
+
+
+class Told(NamedTuple):
+    """A prompt for a picture, and which of `subject`, `colour`, `background`, `style` and `suit` it tells."""
+
+    text: str
+    says: frozenset[str]
+
+
+def _choose(forms: dict[str, float], rng: random.Random) -> str:
+    return rng.choices(list(forms), forms.values())[0]
+
+
+def _with_articles(text: str) -> str:
+    """`a` becomes `an` before a vowel."""
+    return re.sub(r"\b([Aa]) (?=[aeiou])(?!uni|one\b)", r"\1n ", text)
+
 
 def _article(noun: str, rng: random.Random) -> str:
-    if rng.random() < 0.2:
-        return "the"
-    return "an" if noun[0] in "aeiou" else "a"
+    return rng.choice(DETERMINERS) if rng.random() < 0.25 else "a"
 
 
 def _noun(picture: Picture, rng: random.Random, plain: float = 0.6) -> str:
@@ -44,7 +84,8 @@ def _noun(picture: Picture, rng: random.Random, plain: float = 0.6) -> str:
 
 
 def _colour(name: str, rng: random.Random) -> str:
-    return name if rng.random() < 0.75 else rng.choice(COLOUR_WORDS[name].split())
+    word = name if rng.random() < 0.75 else rng.choice(COLOUR_WORDS[name].split())
+    return f"{rng.choice(SHADES)} {word}" if rng.random() < 0.1 else word
 
 
 def _style(name: str, rng: random.Random) -> str:
@@ -60,86 +101,124 @@ def _filler(rng: random.Random) -> str:
     draw = rng.random()
     if draw < 0.12:
         return _unknown(rng)
-    return rng.choice(ADJECTIVES if draw < 0.65 else COMMON)
+    return rng.choice(_ADJECTIVES if draw < 0.65 else COMMON)
 
 
-def _coloured(picture: Picture, noun: str, rng: random.Random) -> str:
-    """The noun with article or number, its colour, and perhaps a word that means nothing to the picture."""
+def _coloured(picture: Picture, noun: str, rng: random.Random, style: str = "") -> str:
+    """The noun with article or number, its colour, a style as an adjective, and perhaps a word that means nothing here."""
     words = [_filler(rng)] if rng.random() < 0.25 else []
-    count = ""
+    count = after = ""
     if noun.startswith(("two ", "pair of ")):
         count, noun = noun.rsplit(" ", 1)
-    elif picture.subject in SUITS and rng.random() < 0.25:
+    elif picture.subject in SUITS and noun in BY_NAME[picture.subject].names and rng.random() < 0.25:
         count, noun = rng.choice(COUNTS), BY_NAME[picture.subject].names[1]
     if picture.colour:
         colour = _colour(picture.colour, rng)
-        if rng.random() < (0.5 if BY_NAME[picture.subject].is_person else 0.1):
-            return f"{count or _article(noun, rng)} {noun} in {colour}"
-        words.append(colour)
-    phrase = " ".join([*words, noun])
+        if BY_NAME[picture.subject].is_person and rng.random() < 0.45:
+            after = f" in {colour}"
+        elif rng.random() < 0.14:
+            after = " " + _choose(COLOUR_AFTER, rng).format(c=colour)
+        else:
+            words.insert(rng.randint(0, len(words)), _choose(COLOUR_BEFORE, rng).format(c=colour))
+    if style:
+        words.insert(rng.randint(0, len(words)), style)
+    phrase = " ".join([*words, noun]) + after
     if count:
         return f"{count} {phrase}"
-    return phrase if rng.random() < 0.2 else f"{_article(phrase, rng)} {phrase}"
+    return phrase if rng.random() < 0.25 else f"{_article(phrase, rng)} {phrase}"
 
 
-BACKGROUND_FORMS = {
-    "on a {} background": 6.0,
-    "{} background": 3.0,
-    "on {}": 1.5,
-    "against a {} backdrop": 1.0,
-    "against {}": 0.5,
-    "with a {} background": 0.7,
-    "background: {}": 0.5,
-    "background in {}": 0.5,
-    "with {} as the background": 0.4,
-    "in front of a {} wall": 0.5,
-    "in front of {}": 0.4,
-    "upon {}": 0.4,
-    "set on {}": 0.4,
-    "{} surroundings": 0.4,
-    "{} ground": 0.4,
-}
+def _background(name: str, rng: random.Random, phrase: str) -> str:
+    """The phrase with its background behind it, beside it or before it."""
+    draw, colour = rng.random(), _colour(name, rng)
+    if draw < 0.68:
+        joint = ", " if rng.random() < 0.12 else " "
+        return phrase + joint + _choose(BACKGROUND_AFTER, rng).format(c=colour)
+    if draw < 0.88:
+        return f"{phrase}, {_choose(BACKGROUND_TAGS, rng).format(c=colour)}"
+    return _choose(BACKGROUND_AROUND, rng).format(c=colour, n=phrase)
 
 
-def _background(name: str, rng: random.Random) -> str:
-    form = rng.choices(list(BACKGROUND_FORMS), BACKGROUND_FORMS.values())[0]
-    return form.format(_colour(name, rng))
+def _strange_form(colour: str, rng: random.Random) -> str:
+    """A colour among words that say nothing of it. That it stands apart from the noun must do: nobody knows all forms."""
+    words = (*COMMON, *PREPOSITIONS * 20)
+    before, after = rng.choices(words, k=rng.randint(1, 5)), rng.choices(words, k=rng.choice((0, 0, 1, 2)))
+    return " ".join([*before, colour, *after])
 
 
-def short_caption(picture: Picture, rng: random.Random) -> str:
-    """`a red ram on a blue background, neon style` and its relatives."""
-    noun = _coloured(picture, _noun(picture, rng), rng)
-    background = _background(picture.background, rng) if rng.random() < 0.65 else ""
-    tells_style = rng.random() < (0.4 if picture.style == "flat" else 0.93)
-    style = _style(picture.style, rng) if tells_style else ""
-    before = rng.random() < 0.3
-    if style and before:
-        noun = rng.choice(
-            [f"{style} {noun}", f"{style} of {noun}", f"{style} drawing of {noun}", f"{style} style {noun}"]
-        )
-    joint = (
-        ", "
-        if background
-        and (not background.startswith(("on", "ag", "in ", "up", "set", "with")) or rng.random() < 0.3)
-        else " "
-    )
-    text = noun + (joint + background if background else "")
-    if style and not before:
-        text += rng.choice(
-            [f", {style} style", f", {style}", f" in {style} style", f". {style.capitalize()}"]
-        )
-    if rng.random() < 0.15:
-        text = (
-            rng.choice(
-                ("a picture of ", "an illustration of ", "drawing of ", "a portrait of ", "an image of ")
-            )
-            + text
-        )
+def _short(picture: Picture, noun: str, rng: random.Random, says: set[str]) -> str:
+    """A sentence from parts: those that stand behind the noun, those around it, and remarks in any order."""
+    style = _style(picture.style, rng) if "style" in says else ""
+    colour = _colour(picture.colour, rng) if picture.colour else ""
+    behind, tags = [], []
+    places = ("tag", "behind", "around", "adjective")
+    style_stands = rng.choices(places, (5, 2.5, 2.5, 0.7))[0] if style else ""
+    is_remark = colour and rng.random() < 0.12  # the colour follows later
+    bare = Picture(picture.subject, picture.background) if is_remark else picture
+    phrase = _coloured(bare, noun, rng, style if style_stands == "adjective" else "")
+    if is_remark:
+        tags.append(_choose(COLOUR_TAGS, rng).format(c=colour, n=re.split(" of | with ", noun)[0]))
+    if "background" in says:
+        background = _colour(picture.background, rng)
+        stands = rng.choices(("behind", "tag", "around", "strange"), (5.5, 3.5, 1.5, 1.0))[0]
+        if stands == "around":
+            phrase = _choose(BACKGROUND_AROUND, rng).format(c=background, n=phrase)
+        elif stands == "strange":
+            (tags if rng.random() < 0.5 else behind).append(_strange_form(background, rng))
+        elif stands == "tag":
+            tags.append(_choose(BACKGROUND_TAGS, rng).format(c=background))
+        else:
+            behind.append(_choose(BACKGROUND_AFTER, rng).format(c=background))
+    if style_stands == "around":
+        phrase = _choose(STYLE_AROUND, rng).format(s=style, n=phrase)
+    elif style_stands == "tag":
+        tags.append(_choose(STYLE_TAGS, rng).format(s=style))
+    elif style_stands == "behind":
+        behind.append(_choose(STYLE_AFTER, rng).format(s=style))
+    if rng.random() < 0.3:
+        rng.shuffle(behind)
+    if rng.random() < 0.4:
+        rng.shuffle(tags)
     if rng.random() < 0.12:
-        text += ", " + rng.choice(SUFFIXES)
+        tags.append(rng.choice(SUFFIXES))
+    text = " ".join([phrase, *behind])
+    for tag in tags:
+        text += _choose(SEPARATORS, rng) + tag
+    if rng.random() < 0.22:
+        text = f"{rng.choice(OPENINGS)} {text}"
     if rng.random() < 0.1:
-        text = text.capitalize()
+        text += rng.choice(CLOSINGS)
     return text
+
+
+def tell_shortly(picture: Picture, rng: random.Random, noun: str = "") -> Told:
+    """`a red ram on a blue background, neon style` and its relatives. `noun` is a word to use instead of the subject's name."""
+    says = {"subject"} if not noun else set()
+    says |= {"suit"} if picture.suit and not noun else set()
+    says |= {"colour"} if picture.colour else set()
+    says |= {"background"} if rng.random() < 0.65 else set()
+    says |= {"style"} if rng.random() < (0.4 if picture.style == "flat" else 0.93) else set()
+    while is_unseen(text := _short(picture, noun or _noun(picture, rng), rng, says)):
+        pass
+    text = _with_articles(text) if rng.random() < 0.9 else text
+    return Told(text.capitalize() if rng.random() < 0.1 else text, frozenset(says))
+
+
+def tell_little(picture: Picture, rng: random.Random) -> Told:
+    """A prompt that names no subject: of a thing that nobody knows, in another language, of a style alone, or empty."""
+    draw = rng.random()
+    if draw < 0.5:
+        return tell_shortly(picture, rng, _unknown(rng) if rng.random() < 0.5 else rng.choice(COMMON))
+    if draw < 0.6:
+        return Told(_style(picture.style, rng) + rng.choice((" style", "", " look")), frozenset({"style"}))
+    if draw < 0.7:
+        colour = _colour(picture.background, rng)
+        return Told(_choose(BACKGROUND_TAGS, rng).format(c=colour), frozenset({"background"}))
+    if draw < 0.8:
+        return Told("", frozenset())
+    if draw < 0.9:
+        return Told(rng.choice(BASES), frozenset())
+    return Told(" ".join(_filler(rng) for _ in range(rng.randint(1, 8))), frozenset())
 
 
 def _distraction(rng: random.Random) -> str:
@@ -201,12 +280,12 @@ def _title(picture: Picture, rng: random.Random) -> str:
     return rng.choice(forms)
 
 
-def _row(picture: Picture, rng: random.Random) -> str:
+def _row(picture: Picture, rng: random.Random) -> tuple[str, set[str]]:
     """A row's own words. A title decides what is drawn, wherever it stands; without one the first thing named does."""
     subject = BY_NAME[picture.subject]
-    background = ""
-    if rng.random() < 0.6:
-        background = rng.choice((" ", " ", ", ")) + _background(picture.background, rng)
+    has_background = rng.random() < 0.6
+    says = {"subject"} | ({"colour"} if picture.colour else set())
+    says |= {"background"} if has_background else set()
     clauses = [_distraction(rng) for _ in range(rng.choice((0, 1, 2, 2, 3, 4)))]
     has_title = rng.random() < 0.75 or (picture.suit and rng.random() < 0.5)
     noun = _noun(picture, rng)
@@ -214,37 +293,44 @@ def _row(picture: Picture, rng: random.Random) -> str:
         # The description begins with something else, and the title says what it is about.
         other = rng.choice(SUBJECTS)
         noun = rng.choice((rng.choice(PEOPLE), rng.choice(other.names)))
-    described = _coloured(picture, noun, rng) + background
+    described = _coloured(picture, noun, rng)
+    if has_background:
+        described = _background(picture.background, rng, described)
     if not has_title:
-        return ", ".join([described, *clauses])
+        return ", ".join([described, *clauses]), says
     title = _title(picture, rng)
     if rng.random() < 0.5:
-        return ". ".join([", ".join([described, *clauses]), title])
-    if picture.colour or background or rng.random() < 0.5:
+        return ". ".join([", ".join([described, *clauses]), title]), says
+    if picture.colour or has_background or rng.random() < 0.5:
         clauses.insert(0, described)
-    return rng.choice((": ", ", ", ". ")).join([title, ", ".join(clauses)]) if clauses else title
+    return rng.choice((": ", ", ", ". ")).join([title, ", ".join(clauses)]) if clauses else title, says
 
 
-def template_caption(picture: Picture, rng: random.Random) -> str:
+def tell_at_length(picture: Picture, rng: random.Random) -> Told:
     """`Tarot card. Art style: neon. A yellow star on a blue background, … . XVII The Star. Ornate border, rich colours`."""
     parts = [rng.choice(BASES)] if rng.random() < 0.9 else []
-    if picture.style != "flat":
+    row, says = _row(picture, rng)
+    theme = ""
+    if picture.style != "flat" or rng.random() < 0.3:
+        says.add("style")
         theme = _style(picture.style, rng)
         if rng.random() < 0.3:
-            word = rng.choice(ADJECTIVES)
+            word = rng.choice(_ADJECTIVES)
             theme = rng.choice([f"{theme} {word}", f"{word} {theme}", f"{theme}, {rng.choice(THEMES)}"])
+    elif rng.random() < 0.6:
+        theme = rng.choice((*THEMES, _unknown(rng)))
+    if theme:
         parts.append(f"Art style: {theme}")
-    elif rng.random() < 0.7:
-        parts.append(f"Art style: {rng.choice((*THEMES, *STYLES['flat'], _unknown(rng)))}")
-    row = _row(picture, rng)
     parts.append(row[0].upper() + row[1:])
     if rng.random() < 0.8:
         parts.append(", ".join(rng.sample(SUFFIXES, rng.randint(1, 3))))
-    return ". ".join(parts)
+    says |= {"suit"} if picture.suit else set()
+    return Told(_with_articles(". ".join(parts)), frozenset(says))
 
 
 def caption(picture: Picture, rng: random.Random, *, is_long: float = 0.4) -> str:
-    return template_caption(picture, rng) if rng.random() < is_long else short_caption(picture, rng)
+    tell = tell_at_length if rng.random() < is_long else tell_shortly
+    return tell(picture, rng).text
 
 
 UNSEEN = (
@@ -254,6 +340,16 @@ UNSEEN = (
     "I would like {subject} with {background} all around, think {style}",
     "{style} artwork: {subject}; the backdrop is {background}",
 )
+
+
+_UNSEEN_FRAMES = re.compile(
+    "|".join(re.sub(r"\\{\w+\\}", ".+", re.escape(wording)) for wording in UNSEEN), re.IGNORECASE
+)
+
+
+def is_unseen(text: str) -> bool:
+    """Whether the text has one of the frames that are kept from training."""
+    return bool(_UNSEEN_FRAMES.search(text))
 
 
 def plain_prompt(picture: Picture) -> str:

@@ -16,7 +16,7 @@ MODEL_JSON = {
     "max_pixels": 128 * 192,
     "max_side": 192,
     "size_multiple": 8,
-    "defaults": {"steps": 12, "guidance_scale": 5.0, "scheduler": "dpm++_2m"},
+    "defaults": {"steps": 12, "guidance_scale": 2.0, "scheduler": "dpm++_2m"},
     "vocabulary": {
         **{
             kind: [subject.name for subject in SUBJECTS if subject.group == group]

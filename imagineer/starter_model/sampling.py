@@ -11,7 +11,7 @@ from .captions import plain_prompt, unseen_prompt
 from .judge import Judge, Verdict, fresh_pictures, judge_pictures
 from .subjects import CARDS, SUBJECTS, TAROT, ZODIAC
 
-STEPS, GUIDANCE = 12, 5.0
+STEPS, GUIDANCE = 12, 2.0
 _BATCH = 8
 
 

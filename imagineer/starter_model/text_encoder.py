@@ -13,16 +13,19 @@ from safetensors import safe_open
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from .captions import BACKGROUND_FORMS, caption, template_caption
+from .captions import Told, tell_at_length, tell_little, tell_shortly, unseen_prompt
 from .pictures import Picture, choose_picture
-from .styles import COLOUR_WORDS, COLOURS, STYLES
+from .styles import COLOURS, STYLES
 from .subjects import SUBJECTS, SUITS
 from .tokenizer import LENGTH
 from .training import Budget, Run, begin_with, rate
 
 WIDTH, LAYERS, HEADS = 192, 3, 6
+_BATCH, _LITTLE = 64, 5  # prompts in a step, and those of them that name no subject
+_SHORT = 40  # tokens
 _SUBJECTS = [subject.name for subject in SUBJECTS]
 _COLOURS, _STYLES = list(COLOURS), list(STYLES)
+_UNSEEN_SAYS = frozenset({"subject", "colour", "background", "style"})
 # The last class of each is "not said".
 CLASSES = {
     "subject": len(_SUBJECTS) + 1,
@@ -58,28 +61,41 @@ class _Reader(nn.Module):
         self.encoder = encoder
         self.heads = nn.ModuleDict({name: nn.Linear(WIDTH, count) for name, count in CLASSES.items()})
 
-    def forward(self, ids: torch.Tensor, at: torch.Tensor) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    def forward(self, ids: torch.Tensor, ends: torch.Tensor) -> dict[str, list[torch.Tensor]]:
+        """Logits from the mean of all positions, the mean of those from the text's end on, and one of these by chance.
+
+        The UNet looks at single positions and at their mean, so each must carry the whole reading.
+        """
         hidden = self.encoder(ids).last_hidden_state
-        views = hidden[:, 1:].mean(1), hidden[torch.arange(len(ids)), at]
-        return {name: tuple(head(view) for view in views) for name, head in self.heads.items()}
+        length = ids.shape[1]
+        is_behind = (torch.arange(length) >= ends[:, None]).to(hidden.dtype)[..., None]
+        behind = (hidden * is_behind).sum(1) / is_behind.sum(1)
+        at = ends + (torch.rand(len(ids)) * (length - ends)).long()
+        views = hidden[:, 1:].mean(1), behind, hidden[torch.arange(len(ids)), at]
+        return {name: [head(view) for view in views] for name, head in self.heads.items()}
 
 
-def _label(picture: Picture, text: str) -> list[int]:
-    """What the text says; what it leaves out is the extra class."""
-    lower = text.lower()
-    names = (picture.background, *COLOUR_WORDS[picture.background].split())
-    says_background = any(form.format(name) in lower for name in names for form in BACKGROUND_FORMS)
-    says_style = any(form in lower for form in STYLES[picture.style])
-    says_colour = picture.colour and any(
-        n in lower for n in (picture.colour, *COLOUR_WORDS[picture.colour].split())
-    )
-    return [
-        _SUBJECTS.index(picture.subject),
-        _COLOURS.index(picture.colour) if says_colour else len(_COLOURS),
-        _COLOURS.index(picture.background) if says_background else len(_COLOURS),
-        _STYLES.index(picture.style) if says_style else len(_STYLES),
-        SUITS.index(picture.suit) if picture.suit else len(SUITS),
-    ]
+def _labels(pictures: list[Picture], told: list[Told]) -> torch.Tensor:
+    """The classes (prompts, heads) that the texts tell; what a text leaves out is the last class."""
+    rows = []
+    for picture, (_, says) in zip(pictures, told, strict=True):
+        values = {
+            "subject": _SUBJECTS.index(picture.subject),
+            "colour": _COLOURS.index(picture.colour) if picture.colour else None,
+            "background": _COLOURS.index(picture.background),
+            "style": _STYLES.index(picture.style),
+            "suit": SUITS.index(picture.suit) if picture.suit else None,
+        }
+        rows.append([values[name] if name in says else count - 1 for name, count in CLASSES.items()])
+    return torch.tensor(rows)
+
+
+def _encode(tokenizer: CLIPTokenizer, texts: list[str], length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens (texts, length), and where each text ends."""
+    ids = tokenizer(
+        texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+    ).input_ids
+    return ids, (ids == tokenizer.eos_token_id).int().argmax(1)
 
 
 def _take_rows(encoder: CLIPTextModel, tokenizer: CLIPTokenizer, start: Path) -> None:
@@ -108,35 +124,53 @@ def train_text_encoder(
     run = Run(work / "text_encoder.safetensors", reader, budget, seed=seed, betas=(0.9, 0.98))
     for step, fraction in run:
         rng = random.Random(int(run.numbers.integers(2**62)))
-        pictures = [choose_picture(rng) for _ in range(64)]
-        texts = [caption(p, rng, is_long=0.5) for p in pictures]
-        for i in range(2):  # a prompt that asks for nothing
-            texts[i] = "" if i else " ".join(t for t in template_caption(pictures[i], rng).split()[:2])
-        length = (40, 56, LENGTH)[step % 3]
-        ids = tokenizer(
-            texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-        ).input_ids
-        ends = (ids == tokenizer.eos_token_id).int().argmax(1)
-        at = (
-            ends + (torch.rand(len(ids)) * (length - ends)).long()
-        )  # the end of the text or any padding after it
-        labels = torch.tensor([_label(p, t) for p, t in zip(pictures, texts, strict=True)])
-        labels[:2] = torch.tensor([count - 1 for count in CLASSES.values()])
+        # Two of three batches are as wide as the UNet's; the third costs half of their time.
+        kinds, length = (
+            ((tell_shortly,), _SHORT) if step % 3 == 0 else ((tell_shortly, tell_at_length), LENGTH)
+        )
+        pictures = [choose_picture(rng) for _ in range(_BATCH)]
+        told = [(tell_little if i < _LITTLE else rng.choice(kinds))(p, rng) for i, p in enumerate(pictures)]
+        labels = _labels(pictures, told)
+        read = reader(*_encode(tokenizer, [text for text, _ in told], length))
         loss, right = 0.0, {}
-        for column, (name, views) in enumerate(reader(ids, at).items()):
+        for column, (name, views) in enumerate(read.items()):
             loss = loss + sum(F.cross_entropy(view, labels[:, column]) for view in views)
-            right[name[:3]] = (views[1].argmax(1) == labels[:, column]).float().mean()
+            right[name[:3]] = (views[2].argmax(1) == labels[:, column]).float().mean()
         run.backward(loss, rate(1.5e-3, step, fraction, warm=100), **right)
+    for title, shares in reading(reader, tokenizer, seed=seed).items():
+        print(f"prompts read, {title}:", *(f"{k} {v:.3f}" for k, v in shares.items()), flush=True)
     reader.encoder.save_pretrained(folder)
     return reader.encoder.eval().requires_grad_(False)
 
 
 @torch.no_grad()
-def read_prompt(reader: "_Reader", tokenizer: CLIPTokenizer, text: str) -> dict[str, int]:
-    """The classes that the heads read from one prompt: a look into what the encoder understood."""
-    ids = tokenizer(
-        text, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt"
-    ).input_ids
-    return {
-        name: views[1].argmax(1).item() for name, views in reader(ids, torch.tensor([LENGTH - 1])).items()
+def reading(
+    reader: _Reader, tokenizer: CLIPTokenizer, *, seed: int, count: int = 500
+) -> dict[str, dict[str, float]]:
+    """Shares of prompts that the heads read right from the positions behind the text, by kind of prompt and by head.
+
+    What a prompt leaves out is right when it is read as left out.
+    """
+    rng = random.Random(f"{seed}/reading")
+    kinds = {
+        "short": tell_shortly,
+        "long": tell_at_length,
+        "little": tell_little,
+        "unseen": lambda p, rng: Told(
+            unseen_prompt(p, rng), _UNSEEN_SAYS - (set() if p.colour else {"colour"})
+        ),
     }
+    shares = {}
+    for title, tell in kinds.items():
+        pictures = [choose_picture(rng) for _ in range(count)]
+        told = [tell(p, rng) for p in pictures]
+        texts, labels = [t.text for t in told], _labels(pictures, told)
+        parts = [reader(*_encode(tokenizer, texts[i : i + 50], LENGTH)) for i in range(0, count, 50)]
+        shares[title] = {
+            name: (torch.cat([part[name][1] for part in parts]).argmax(1) == labels[:, column])
+            .float()
+            .mean()
+            .item()
+            for column, name in enumerate(CLASSES)
+        }
+    return shares

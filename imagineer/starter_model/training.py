@@ -22,15 +22,18 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")  # what AdamW keeps for each parameter, bes
 
 @dataclass(frozen=True)
 class Budget:
-    """At most `steps` steps, or `minutes` of computing time if given (then a build is not repeatable to the byte)."""
+    """At most `steps` steps, or `minutes` of computing time if given (then a build is not repeatable to the byte).
+
+    `begun` is the share of the course that lies behind weights to go on from: what comes first there is not done again.
+    """
 
     steps: int
     minutes: float | None = None
+    begun: float = 0.0
 
     def fraction(self, step: int, seconds: float) -> float:
-        if self.minutes:
-            return min(1.0, seconds / (60 * self.minutes))
-        return min(1.0, step / self.steps)
+        done = seconds / (60 * self.minutes) if self.minutes else step / self.steps
+        return min(1.0, self.begun + (1 - self.begun) * done)
 
 
 def initialise(model: torch.nn.Module) -> torch.nn.Module:
@@ -82,7 +85,9 @@ class Run:
     ):
         self.path, self.model, self.budget, self.seed, self.every = path, model, budget, seed, every
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=0.0, betas=betas, weight_decay=weight_decay)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=0.0, betas=betas, weight_decay=weight_decay, fused=True
+        )
         self.decay = ema
         self.averages = [p.detach().clone() for p in self.parameters] if ema else []
         self.step, self.seconds, self.losses = 0, 0.0, {}

@@ -71,10 +71,10 @@ NUMERALS = (
 
 CLAUSES = (
     "over a {thing} on a {word} {thing}", "with a {thing} in its hand", "holding a {thing}", "beside a {word} {thing}",
-    "under a {word} sky", "standing before a {thing}", "surrounded by {thing} and {thing}", "with {word} eyes",
+    "under a wide sky", "standing before a {thing}", "surrounded by {thing} and {thing}", "with {word} eyes",
     "a {word} figure with a {thing} and a {thing}", "between two {thing}", "at the edge of a {word} cliff", "with a {word} mane",
     "riding a {word} {thing}", "with {word} horns", "with a {word} robe", "beneath the {thing}", "above the {thing}",
-    "in the {word} night", "from March 21 to April 19", "July 23 - August 22", "December 22 to January 19", "October 23 – November 21",
+    "in the long night", "from March 21 to April 19", "July 23 - August 22", "December 22 to January 19", "October 23 – November 21",
     "fire element", "earth element", "air element", "water element", "element: fire", "element: water", "ruled by Mars",
     "ruled by Venus", "its claws raised", "head lowered and ready to charge", "a {word} smile", "{word} and {word}", "{word}, {word}",
     "a symbol of {word} luck", "who is {word} and {word}", "a {word} and {word} personality", "looking to the left",

@@ -9,21 +9,10 @@ import pytest
 from imagineer.starter_model import STARTER_MODEL_PATH
 
 
-@pytest.fixture(scope="module")
-def pipeline():
-    import torch
-    from diffusers import StableDiffusionPipeline
-
-    torch.set_num_threads(1)
-    loaded = StableDiffusionPipeline.from_pretrained(STARTER_MODEL_PATH, local_files_only=True)
-    loaded.set_progress_bar_config(disable=True)
-    return loaded
-
-
 def _draw(pipeline, prompt, seed=0, **options):
     import torch
 
-    options = {"num_inference_steps": 4, "guidance_scale": 5.0} | options
+    options = {"num_inference_steps": 4, "guidance_scale": 2.0} | options
     generator = torch.Generator().manual_seed(seed)
     return np.asarray(pipeline(prompt, generator=generator, **options).images[0]).astype(int)
 
@@ -66,32 +55,45 @@ def test_the_vocabulary_is_what_the_builder_draws():
         "\n\t\x00",
     ],
 )
-def test_a_prompt_beyond_its_world_gives_a_picture_and_no_error(pipeline, prompt):
-    assert _draw(pipeline, prompt, num_inference_steps=2).shape == (128, 128, 3)
+def test_a_prompt_beyond_its_world_gives_a_picture_and_no_error(starter, prompt):
+    assert _draw(starter, prompt, num_inference_steps=2).shape == (128, 128, 3)
 
 
 @pytest.mark.parametrize("size", [(128, 192), (192, 128), (104, 184), (136, 176), (64, 64)])
-def test_every_size_that_the_sets_are_scaled_to_is_drawn(pipeline, size):
+def test_every_size_that_the_sets_are_scaled_to_is_drawn(starter, size):
     width, height = size
-    assert _draw(pipeline, "a crown", num_inference_steps=2, width=width, height=height).shape == (
+    assert _draw(starter, "a crown", num_inference_steps=2, width=width, height=height).shape == (
         height,
         width,
         3,
     )
 
 
-def test_the_background_is_the_one_that_was_asked_for(pipeline):
-    blue = _draw(pipeline, "a yellow star on a blue background, flat style", num_inference_steps=10)[
+def test_the_background_is_the_one_that_was_asked_for(starter):
+    blue = _draw(starter, "a yellow star on a blue background, flat style", num_inference_steps=10)[
         2:10, 2:10
     ].mean((0, 1))
-    red = _draw(pipeline, "a yellow star on a red background, flat style", num_inference_steps=10)[
+    red = _draw(starter, "a yellow star on a red background, flat style", num_inference_steps=10)[
         2:10, 2:10
     ].mean((0, 1))
     assert blue[2] > blue[0] + 60
     assert red[0] > red[2] + 60
 
 
-def test_ten_seeds_of_one_prompt_are_ten_different_pictures(pipeline):
-    drawn = [_draw(pipeline, "a lion, flat style", seed) for seed in range(10)]
+def test_ten_seeds_of_one_prompt_are_ten_different_pictures(starter):
+    drawn = [_draw(starter, "a lion, flat style", seed) for seed in range(10)]
     differences = [np.abs(a - b).mean() for i, a in enumerate(drawn) for b in drawn[:i]]
     assert min(differences) > 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_judge_that_never_saw_it_names_the_subjects_of_four_hundred_pictures(starter):
+    """The goal of 85 % for subjects; for colours and backgrounds what is reached, which must not get less unnoticed."""
+    from imagineer.starter_model.judge import load_judge
+    from imagineer.starter_model.sampling import judge_pipeline
+
+    for wording, verdict in judge_pipeline(starter, load_judge(), seed=77, count=200).items():
+        assert verdict.subject >= 0.85, (wording, str(verdict))
+        assert verdict.colour >= 0.78, (wording, str(verdict))
+        assert verdict.background >= 0.91, (wording, str(verdict))
