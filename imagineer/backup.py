@@ -3,15 +3,21 @@
 A backup is a folder, or the same members in one ``.tar`` file::
 
     database-20261121T030000.sqlite3   the online copy of SQLite; of PostgreSQL ``….dump``, by pg_dump
-    files.txt                          a line a file; `sha256sum -c files.txt` looks after them
+    files-20261121T030000.txt          a line a file
     media/<storage key>                originals and LoRAs; renditions are made again when they are asked for
-    backup.json                        says what this is; written last, so nothing without it is taken for a backup
+    backup.json                        names the two above; nothing without it is taken for a backup
+    files.txt                          the list once more, for `sha256sum -c files.txt`; nothing else reads it
 
+A folder always holds one whole backup: all that a new one needs lies there under names of its own when ``backup.json``
+is replaced, and what the old one needed is removed afterwards. Two at once would remove each other's, so a lock keeps
+the second out.
 The database comes first: files are named by content and only ever added, so every file that the copy names is
-there afterwards, as long as the sweep is held meanwhile. A second backup into the same folder copies new files only.
+there afterwards, as long as the sweep is held meanwhile. A second backup into the same folder reads what lies there and
+copies what is new or no longer what its hash says.
 Sessions, caches and doorbells stay out. Settings (``.env``) and models are not in it.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -33,7 +39,7 @@ from gallery.models import Image, Lora
 from gallery.orphans import hold_sweep
 
 FORMAT = 1
-MANIFEST, LISTING = "backup.json", "files.txt"
+MANIFEST, LISTING, LOCK = "backup.json", "files.txt", ".lock"
 LEFT_OUT = (
     "django_session",
     "cache",
@@ -54,13 +60,14 @@ class BackupError(Exception):
 class Report:
     path: str
     files: int = 0
-    copied: int = 0
+    copied: int = 0  # new files
+    mended: int = 0  # files of an earlier backup that had changed there
     size: int = 0  # bytes of all files
     lost: list[str] = field(default_factory=list)  # storage keys that have a row and no file
     damaged: list[str] = field(
         default_factory=list
     )  # storage keys whose bytes are not those of their SHA-256
-    is_listing_only: bool = False  # the media lie in S3 and have been looked at, not copied
+    is_listing_only: bool = False  # the media lie in S3, or stay where they are: looked at, not copied
 
     @property
     def is_whole(self) -> bool:
@@ -77,15 +84,18 @@ class Entry:
         return f"media/{self.key}"
 
 
-def make_backup(path: Path, *, on_file=lambda done, total: None) -> Report:
+def make_backup(path: Path, *, is_listing_only: bool = False, on_file=lambda done, total: None) -> Report:
     """Write a backup to a folder, or to one file if the name ends in ``.tar``.
+
+    :param is_listing_only: copy the database alone; the media are only looked at, as always when they lie in S3.
 
     Files that are lost or damaged are named in the report and do not stop the others.
 
     :raises BackupError: the place cannot be written to, or the database cannot be copied.
     """
     moment = datetime.now(UTC)
-    report = Report(str(path))
+    is_listing_only |= not isinstance(default_storage, FileSystemStorage)
+    report = Report(str(path), is_listing_only=is_listing_only)
     try:
         with hold_sweep() as renew, tempfile.TemporaryDirectory(prefix="imagineer-backup-") as scratch:
             target = _TarTarget(path) if path.suffix == ".tar" else _FolderTarget(path)
@@ -94,12 +104,13 @@ def make_backup(path: Path, *, on_file=lambda done, total: None) -> Report:
                 copy, entries = _copy_database(copy)
                 target.add(copy.name, copy)
                 _copy_media(entries, target, report, renew, on_file)
-                listing = Path(scratch, LISTING)
+                listing = Path(scratch, f"files-{copy.stem.removeprefix('database-')}.txt")
                 listing.write_text("".join(f"{entry.sha256}  {entry.name}\n" for entry in entries))
-                target.add(LISTING, listing)
+                target.add(listing.name, listing)
                 manifest = Path(scratch, MANIFEST)
                 manifest.write_text(json.dumps(_describe(moment, copy, listing, report), indent=2))
                 target.add(MANIFEST, manifest)
+                target.add(LISTING, listing)
     except OSError as error:
         raise BackupError(f"The backup cannot be written to {path}: {error.strerror or error}.") from error
     return report
@@ -110,6 +121,7 @@ def _describe(moment: datetime, copy: Path, listing: Path, report: Report) -> di
         "format": FORMAT,
         "made_at": moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "database": {"vendor": connection.vendor, "file": copy.name, "sha256": _hash_file(copy)},
+        "listing": listing.name,
         "listing_sha256": _hash_file(listing),
         "media": "listed" if report.is_listing_only else "copied",
         "files": report.files,
@@ -197,7 +209,6 @@ def run_postgresql(program: str, *arguments: str) -> None:
 
 
 def _copy_media(entries: list[Entry], target, report: Report, renew, on_file) -> None:
-    report.is_listing_only = not isinstance(default_storage, FileSystemStorage)
     for number, entry in enumerate(entries, 1):
         renew()
         try:
@@ -214,12 +225,20 @@ def _keep(entry: Entry, target, report: Report) -> int:
             raise FileNotFoundError(entry.key)
         return default_storage.size(entry.key)
     size = default_storage.size(entry.key)
-    if target.has(entry.name, size):
+    found = target.hash(entry.name)
+    if found == entry.sha256:
+        # never replaced, whatever has become of the library's own
+        if target.size(entry.name) != size:
+            report.damaged.append(entry.key)
         return size
     with default_storage.open(entry.key) as source:
-        if target.copy(entry.name, source, size) != entry.sha256:
-            report.damaged.append(entry.key)
-    report.copied += 1
+        is_right = target.copy(entry.name, source, size) == entry.sha256
+    if not is_right:
+        report.damaged.append(entry.key)
+    if not found:
+        report.copied += 1
+    elif is_right:
+        report.mended += 1
     return size
 
 
@@ -233,24 +252,32 @@ class _FolderTarget:
         if self.path.is_dir() and any(not self._is_ours(path.name) for path in self.path.iterdir()):
             raise BackupError(f"{self.path} holds other things. Name an empty folder or an earlier backup.")
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.lock = (self.path / LOCK).open("a")  # never removed: who waited for it would hold another one
+        _lock(self.lock, self.path)
         return self
 
     def __exit__(self, kind, *_):
-        if kind is None:
-            current = json.loads((self.path / MANIFEST).read_text())["database"]["file"]
-            for old in self.path.glob("database-*"):
-                if old.name != current:
-                    old.unlink()
+        with self.lock:
+            if kind is None:
+                manifest = json.loads((self.path / MANIFEST).read_text())
+                current = {manifest["database"]["file"], manifest["listing"]}
+                for old in [*self.path.glob("database-*"), *self.path.glob("files-*")]:
+                    if old.name not in current:
+                        old.unlink()
 
     @staticmethod
     def _is_ours(name: str) -> bool:
-        return name in {MANIFEST, LISTING, "media"} or name.startswith(("database-", PART))
+        return name in {MANIFEST, LISTING, LOCK, "media"} or name.startswith(("database-", "files-", PART))
 
-    def has(self, name: str, size: int) -> bool:
+    def hash(self, name: str) -> str:
+        """Of the file as it lies there, or "" where there is none."""
         try:
-            return (self.path / name).stat().st_size == size
+            return _hash_file(self.path / name)
         except FileNotFoundError:
-            return False
+            return ""
+
+    def size(self, name: str) -> int:
+        return (self.path / name).stat().st_size
 
     def add(self, name: str, source: Path) -> None:
         with source.open("rb") as file:
@@ -268,23 +295,31 @@ class _TarTarget:
 
     def __enter__(self):
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = os.fdopen(os.open(self.part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b")
+        self.file = os.fdopen(os.open(self.part, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+        _lock(self.file, self.path)
+        if not (self.part.exists() and os.path.samestat(os.fstat(self.file.fileno()), self.part.stat())):
+            self.file.close()
+            raise BackupError(f"Another backup has just been written to {self.path}. Try again.")
+        self.file.truncate()
         self.tar = tarfile.open(fileobj=self.file, mode="w", format=tarfile.PAX_FORMAT)
         return self
 
     def __exit__(self, kind, *_):
-        try:
-            if kind is None:
-                self.tar.close()
-                self.file.flush()
-                os.fsync(self.file.fileno())
-                self.part.replace(self.path)
-        finally:
-            self.file.close()
-            self.part.unlink(missing_ok=True)
+        with self.file:  # its lock goes last: after it the temporary name is somebody else's
+            try:
+                if kind is None:
+                    self.tar.close()
+                    self.file.flush()
+                    os.fsync(self.file.fileno())
+                    self.part.replace(self.path)
+            except BaseException:
+                self.part.unlink(missing_ok=True)
+                raise
+            if kind is not None:
+                self.part.unlink(missing_ok=True)
 
-    def has(self, name: str, size: int) -> bool:
-        return False
+    def hash(self, name: str) -> str:
+        return ""
 
     def add(self, name: str, source: Path) -> None:
         with source.open("rb") as file:
@@ -296,6 +331,20 @@ class _TarTarget:
         hashed = Hashing(source)
         self.tar.addfile(member, hashed)
         return hashed.digest.hexdigest()
+
+
+def _lock(file, path: Path) -> None:
+    """Held until the file is closed or the process is dead.
+
+    :raises BackupError: another process holds it.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise BackupError(
+            f"Another backup is being written to {path}. Wait for its end, then try again."
+        ) from None
 
 
 class Hashing:

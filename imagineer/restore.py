@@ -18,7 +18,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from gallery.models import Image
+from gallery.models import Album, Image, Lora
 from gallery.storage import check_key
 from imagineer.accounts.models import User
 from imagineer.backup import (
@@ -31,9 +31,11 @@ from imagineer.backup import (
     run_postgresql,
     write_whole,
 )
-from imagineer.jobs.models import Worker
+from imagineer.jobs.models import Job, Worker
+from templates_app.models import BatchTemplate, GenerationSession
 
 AT_WORK = timedelta(minutes=1)  # a worker seen since then is alive
+NAMED = 20  # files that a refusal names; more would hide the sentence
 
 
 def restore_backup(path: Path, *, on_file=lambda done, total: None) -> Report:
@@ -45,19 +47,27 @@ def restore_backup(path: Path, *, on_file=lambda done, total: None) -> Report:
     """
     with _open_backup(path) as read:
         manifest, entries = _read_manifest(path, read)
+        # what stores the files asks the database whether the library is new
+        if connection.vendor == "sqlite":
+            Path(connection.settings_dict["NAME"]).parent.mkdir(parents=True, exist_ok=True)
         check_is_empty()
-        report = Report(str(path), lost=manifest["lost"], damaged=manifest["damaged"])
+        report = Report(str(path), lost=manifest["lost"])
         broken = []
         for number, entry in enumerate(entries, 1):
-            if entry.key not in report.lost and entry.key not in report.damaged:
+            if entry.key not in report.lost:
                 problem = _put_back(entry, read, is_copied=manifest["media"] == "copied")
-                broken += [f"{entry.key} {problem}"] * bool(problem)
+                if problem and entry.key in manifest["damaged"]:  # in the library, before the backup was made
+                    report.damaged.append(entry.key)
+                elif problem:
+                    broken.append(f"{entry.key} {problem}")
             report.files = number
             on_file(number, len(entries))
         if broken:
             raise BackupError(
                 f"{len(broken)} of {len(entries)} files of this backup are not as they were, so the database was "
-                f"not touched. The first: {broken[0]}."
+                f"not touched: {'; '.join(broken[:NAMED])}"
+                f"{f'; and {len(broken) - NAMED} more' * (len(broken) > NAMED)}. Take an earlier backup, or make "
+                "one more where the library still is: it mends these."
             )
         with tempfile.TemporaryDirectory(prefix="imagineer-restore-") as scratch:
             copy = Path(scratch, "database")
@@ -70,10 +80,19 @@ def restore_backup(path: Path, *, on_file=lambda done, total: None) -> Report:
 
 
 def check_is_empty() -> None:
-    """:raises BackupError: somebody works here, or there are pictures or people here."""
+    """:raises BackupError: somebody works here, or there are pictures, people or orders here, or what somebody made."""
     try:
         worker = Worker.objects.seen_since(timezone.now() - AT_WORK).first()
-        has_rows = Image.objects.exists() or User.objects.exists()
+        own_templates = BatchTemplate.objects.filter(
+            source_file=""
+        )  # the others come back from the sets folder
+        has_rows = any(
+            rows.exists()
+            for rows in (
+                *(model.objects.all() for model in (Image, User, Job, Album, Lora, GenerationSession)),
+                own_templates,
+            )
+        )
     except DatabaseError:
         return  # no tables yet
     if worker:
@@ -112,7 +131,9 @@ def _read_manifest(path: Path, read) -> tuple[dict, list[Entry]]:
         if manifest["format"] != FORMAT:
             raise BackupError(f"{path} is a backup of a newer release (format {manifest['format']}).")
         database = manifest["database"]
-        with read(LISTING) as file:
+        listing_name = manifest.get("listing", LISTING)  # the only list of backups that name none
+        check_key(listing_name)
+        with read(listing_name) as file:
             listing = file.read()
         check_key(database["file"])
         entries = []
@@ -121,7 +142,9 @@ def _read_manifest(path: Path, read) -> tuple[dict, list[Entry]]:
             entries.append(Entry(sha256, name.removeprefix("media/")))
             check_key(entries[-1].key)
         if hashlib.sha256(listing).hexdigest() != manifest["listing_sha256"]:
-            raise BackupError(f"{LISTING} of this backup is not as it was written. Take an earlier backup.")
+            raise BackupError(
+                f"{listing_name} of this backup is not as it was written. Take an earlier backup."
+            )
     except (ValueError, TypeError, KeyError, SuspiciousFileOperation) as error:
         raise BackupError(f"{path} is no whole backup: {MANIFEST} is missing or broken.") from error
     if database["vendor"] != connection.vendor:
@@ -135,7 +158,7 @@ def _read_manifest(path: Path, read) -> tuple[dict, list[Entry]]:
 def _put_back(entry: Entry, read, *, is_copied: bool) -> str:
     """What is wrong with the file, or "" when it is in the library."""
     if not is_copied:
-        return "" if default_storage.exists(entry.key) else "is not in the bucket"
+        return "" if default_storage.exists(entry.key) else "is not where the pictures lie"
     with read(entry.name) as source:
         if hashlib.file_digest(source, "sha256").hexdigest() != entry.sha256:
             return "is damaged"
@@ -147,7 +170,6 @@ def _put_back(entry: Entry, read, *, is_copied: bool) -> str:
 def _put_sqlite(copy: Path) -> None:
     connection.close()
     database = Path(connection.settings_dict["NAME"])
-    database.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(copy)) as saved, closing(sqlite3.connect(database, timeout=20)) as live:
         saved.backup(
             live
@@ -156,9 +178,7 @@ def _put_sqlite(copy: Path) -> None:
 
 
 def _put_postgresql(copy: Path) -> None:
-    with (
-        connection.cursor() as cursor
-    ):  # only tables without a picture or a person are here: see check_is_empty()
+    with connection.cursor() as cursor:  # only tables that hold nobody's work are here: see check_is_empty()
         cursor.execute("DROP SCHEMA public CASCADE")
         cursor.execute("CREATE SCHEMA public")
     connection.close()

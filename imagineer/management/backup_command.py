@@ -1,4 +1,5 @@
 import json
+from abc import ABC, abstractmethod
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,20 +9,20 @@ from tqdm import tqdm
 from imagineer.backup import BackupError, Report
 
 
-class BackupCommand(BaseCommand):
+class BackupCommand(BaseCommand, ABC):
     """What `backup` and `restore` have in common: a path, a bar, and a report as words or JSON."""
 
     path_help = ""
 
-    def act(self, path: Path, *, on_file) -> Report:
-        raise NotImplementedError
+    @abstractmethod
+    def act(self, path: Path, *, on_file) -> Report: ...
 
-    def describe(self, report: Report) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def describe(self, report: Report) -> str: ...
 
+    @abstractmethod
     def complain(self, report: Report) -> str:
         """The one-line reason where the report is not whole."""
-        raise NotImplementedError
 
     def add_arguments(self, parser):
         parser.add_argument("path", type=Path, metavar="FILE", help=self.path_help)
