@@ -1,9 +1,16 @@
 """Error answers: a page for people, ``{"error": sentence}`` under ``/api/``."""
 
+import logging
+import sys
+
 from django.http import HttpResponsePermanentRedirect, JsonResponse
 from django.shortcuts import render
 from django.urls import Resolver404, resolve
 from django.views.decorators.csrf import csrf_exempt
+
+from imagineer.outages import ANSWERS, PAUSE, Outage, find_outage
+
+logger = logging.getLogger(__name__)
 
 SENTENCES = {
     400: ("That request was wrong", "The server could not read the request."),
@@ -12,8 +19,10 @@ SENTENCES = {
     410: ("Withdrawn", "What was here has been withdrawn and will not come back."),
     429: ("Too many requests", "You asked too often in a short time. Wait a minute, then try again."),
     500: ("Something broke", "The error has been logged; try again, and tell an admin if it stays."),
+    503: ("Back in a moment", "A part of this site is being restarted. Try again in a moment."),
+    507: ("No room left", ANSWERS[Outage.DISK][1]),
 }
-PAUSE = 60  # seconds that a refused page is told to wait; the limits are counted by the minute
+LIMIT_PAUSE = 60  # seconds that a refused page is told to wait; the limits are counted by the minute
 
 
 def answer(request, status: int, sentence: str = ""):
@@ -63,9 +72,19 @@ def is_address(path: str) -> bool:
 
 def too_many_requests(request, exception=None):
     response = answer(request, 429)
-    response.headers["Retry-After"] = str(PAUSE)
+    response.headers["Retry-After"] = str(LIMIT_PAUSE)
     return response
 
 
 def server_error(request):
-    return answer(request, 500)
+    """Called while the error is being handled: what is away and comes back is told from what is broken."""
+    error = sys.exc_info()[1]
+    outage = find_outage(error)
+    if outage is None:
+        return answer(request, 500)
+    status, sentence = ANSWERS[outage]
+    logger.warning("answered %d, the %s is away: %s", status, outage, error)
+    response = answer(request, status, sentence)
+    if status == 503:
+        response.headers["Retry-After"] = str(PAUSE)
+    return response

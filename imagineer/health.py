@@ -1,10 +1,100 @@
+"""Whether the house can serve and work: what the jobs say of themselves, and whether disks and models are there."""
+
+import os
+import shutil
+from pathlib import Path
+
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.db import DatabaseError, InterfaceError
 from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from gallery.models import DiffusionModel
+from gallery.storage import LibraryStorage
+from gallery.weights import model_path
 from imagineer.jobs.health import describe_health
+from imagineer.upgrade import describe_upgrade
+
+# Bytes free, below which a disk counts as full: an upload with its renditions needs half of it.
+FULL = 64 * 2**20
+
+
+def describe_house() -> dict:
+    """As :func:`imagineer.jobs.health.describe_health`, with what is wrong with disks and models."""
+    health = describe_health()
+    more = [
+        *filter(None, [describe_upgrade()]),
+        *disk_problems(),
+        *(model_problems() if health["status"] != "unavailable" else ()),
+    ]
+    health["problems"] = [*health["problems"], *more]
+    if more and health["status"] == "ok":
+        health["status"] = "degraded"
+    return health
+
+
+def disk_problems() -> list[str]:
+    """A sentence for each disk that is full, gone or not ours; no paths, since everybody may read it."""
+    places = {"pictures": Path(settings.DATA_DIR)}
+    if settings.IS_SQLITE:
+        places["database"] = Path(settings.DATABASES["default"]["NAME"]).parent
+    if settings.LOG_FILE:
+        places["log"] = Path(settings.LOG_FILE).absolute().parent
+    kept: dict[int, list[str]] = {}  # what lies on each disk
+    problems = []
+    for name, place in places.items():
+        try:
+            free = shutil.disk_usage(place).free
+            if free < FULL:
+                kept.setdefault(place.stat().st_dev, []).append(name)
+        except OSError:
+            problems.append(f"The folder of the {name} cannot be found. Is its disk mounted?")
+    for names in kept.values():
+        what = " and ".join(names)
+        stops = "no log is kept" if names == ["log"] else "what does not fit is not stored and jobs wait"
+        problems.append(f"The disk of the {what} is full: {stops}. Make room; all then goes on by itself.")
+    if isinstance(default_storage, LibraryStorage):
+        problems += library_problems()
+    return problems
+
+
+def library_problems() -> list[str]:
+    """A sentence when pictures cannot be put into their folder, though there may be room."""
+    folders = [Path(default_storage.path(name)) for name in ("", "originals")]
+    try:
+        default_storage.check_is_here()
+        if all(os.access(folder, os.W_OK | os.X_OK) for folder in folders if folder.is_dir()):
+            return []
+    except PermissionError:
+        pass  # not even looked into
+    except OSError as error:
+        return [f"{error.strerror}. Is its disk mounted?"]
+    except (DatabaseError, InterfaceError):
+        return []  # told already
+    return [
+        "The folder of the pictures cannot be written to, so nothing can be stored and jobs wait. Give it to the user "
+        "that runs Imagineer; all then goes on by itself."
+    ]
+
+
+def model_problems() -> list[str]:
+    """A sentence when the folder of a model that may be drawn with is gone, without its name or path."""
+    try:
+        models = list(DiffusionModel.objects.enabled())
+    except DatabaseError:
+        return []
+    gone = sum(not model_path(model).is_dir() for model in models)
+    if not gone:
+        return []
+    what, it = ("The folder of a model", "it") if gone == 1 else (f"The folders of {gone} models", "them")
+    return [
+        f"{what} cannot be found, and what is to be drawn with {it} waits. Put {it} back, or disable the model in the "
+        "admin; `manage.py doctor` names what is missing."
+    ]
 
 
 class Health(APIView):
@@ -21,11 +111,12 @@ class Health(APIView):
                 {
                     "status": serializers.CharField(),
                     **{name: serializers.JSONField() for name in ("database", "queue", "workers", "gpu")},
+                    "problems": serializers.ListField(child=serializers.CharField()),
                 },
             )
             for code in (200, 503)
         },
     )
     def get(self, request):
-        health = describe_health()
+        health = describe_house()
         return Response(health, status=503 if health["status"] == "unavailable" else 200)

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from contextlib import contextmanager
@@ -261,9 +262,7 @@ class RedisServer:
     """A Redis that keeps nothing on disk, on a port of its own."""
 
     def __init__(self, program: str, directory: Path):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.url = f"redis://127.0.0.1:{port}/0"
         self.command = [
             program,
@@ -287,11 +286,62 @@ class RedisServer:
         self.popen.kill()
         self.popen.wait()
 
+    def freeze(self) -> None:
+        self.popen.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.popen.send_signal(signal.SIGCONT)
+
     def _answers(self) -> bool:
         try:
             return self.client.ping()
         except redis.ConnectionError:
             return False
+
+
+class PostgresServer:
+    """A PostgreSQL on a port of its own, which may be stopped; ``remove()`` it in the end."""
+
+    def __init__(self, programs: Path):
+        self.programs, self.port = programs, free_port()
+        self.data = Path(tempfile.mkdtemp(prefix="imagineer-postgres-"))
+        self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
+        self.as_user = []
+        if os.geteuid() == 0:  # it refuses to run as root
+            self.as_user = ["runuser", "-u", "postgres", "--"]
+            shutil.chown(self.data, "postgres")
+        self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "--no-sync")
+        self.start()
+
+    def start(self) -> None:
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.data} -F"
+        self._run("pg_ctl", "-D", self.data, "-w", "-l", self.data / "log", "-o", options, "start")
+
+    def stop(self) -> None:
+        """As a crash, without a word to its clients."""
+        self._run("pg_ctl", "-D", self.data, "-w", "-m", "immediate", "stop")
+
+    def remove(self) -> None:
+        if (self.data / "postmaster.pid").exists():
+            self.stop()
+        shutil.rmtree(self.data)
+
+    def _run(self, program: str, *arguments) -> None:
+        command = [*self.as_user, str(self.programs / program), *map(str, arguments)]
+        subprocess.run(command, check=True, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+def postgres_programs() -> Path | None:
+    """Where initdb and pg_ctl lie, which Debian keeps out of the PATH."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
+    found = folders[0] if folders else shutil.which("initdb")
+    return Path(found).resolve().parent if found else None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture

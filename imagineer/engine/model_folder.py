@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-from imagineer.engine.tensor_file import TensorFileError, hash_file, read_header
-from imagineer.engine.types import ModelError
+from imagineer.engine.tensor_file import TensorFileCut, TensorFileError, hash_file, read_header
+from imagineer.engine.types import ModelError, ModelGone
 
 MAX_JSON_BYTES = 5_000_000
 MAX_KINDS, MAX_WORDS = 20, 500  # of a vocabulary: more is no help to a reader, and a page of megabytes
@@ -57,7 +57,7 @@ class ModelInfo:
 def read_model(path: Path | str) -> ModelInfo:
     """Read a diffusers folder and check that it can be loaded: parts, classes, whole safetensors weights.
 
-    Raises ModelError with a sentence; a path that does not exist is never taken for the name of a hub repository.
+    Raises ModelError with a sentence, ModelGone where something is not there, not yet whole or cannot be read; a path that does not exist is never taken for the name of a hub repository.
     """
     path = Path(path)
     try:
@@ -65,7 +65,7 @@ def read_model(path: Path | str) -> ModelInfo:
     except OSError:  # a name that is too long, a folder above it that may not be entered
         is_there = False
     if not is_there:
-        raise ModelError(
+        raise ModelGone(
             f"There is no model folder at {str(path)[:300]}. Check the path; models are never downloaded by name."
         )
     index = _read_json(path / "model_index.json", path, "so it is not a diffusers model folder")
@@ -84,10 +84,13 @@ def read_model(path: Path | str) -> ModelInfo:
     _read_json(path / "scheduler" / "scheduler_config.json", path)
     for tokenizer in [part for part in parts if part.startswith("tokenizer")]:
         folder = path / tokenizer
-        if not (folder / "tokenizer.json").is_file() and not (folder / "vocab.json").is_file():
-            raise ModelError(
+        words = [file for name in ("tokenizer", "vocab") if (file := folder / f"{name}.json").is_file()]
+        if not words:
+            raise ModelGone(
                 f"The model {path.name} lacks {tokenizer}/tokenizer.json. Copy the whole folder again."
             )
+        for file in words:  # as a copy that goes on would leave one
+            _read_json(file, path)
     unet = _read_json(path / "unet" / "config.json", path)
     vae = _read_json(path / "vae" / "config.json", path)
     width, sample_size = unet.get("cross_attention_dim"), unet.get("sample_size")
@@ -149,7 +152,7 @@ def hash_model(model: ModelInfo | Path | str) -> str:
         try:
             digest.update(f"{name}\0{hash_file(weights)}\n".encode())
         except OSError as error:
-            raise ModelError(f"The model {info.name} has an unreadable {name}: {error.strerror}.") from error
+            raise ModelGone(f"The model {info.name} has an unreadable {name}: {error.strerror}.") from error
     return digest.hexdigest()
 
 
@@ -182,7 +185,7 @@ def _find_weights(path: Path, parts: list[str]) -> tuple[tuple[Path, ...], str |
                     f"The model {path.name} has only pickled weights in {part}/, which can run code and are refused. "
                     "Get the model with .safetensors files."
                 )
-            raise ModelError(
+            raise ModelGone(
                 f"The model {path.name} lacks {part}/{stem}.safetensors. Copy the whole folder again."
             )
         _read_json(path / part / "config.json", path)
@@ -193,7 +196,8 @@ def _find_weights(path: Path, parts: list[str]) -> tuple[tuple[Path, ...], str |
             read_header(file)
         except (TensorFileError, OSError) as error:
             name = file.relative_to(path).as_posix()
-            raise ModelError(
+            is_gone = isinstance(error, (TensorFileCut, OSError))
+            raise (ModelGone if is_gone else ModelError)(
                 f"The model {path.name} has a broken file {name}: {error}. Copy it again."
             ) from error
     return tuple(sorted(found)), "fp16" if "fp16" in variants else None
@@ -213,7 +217,7 @@ def _weight_files(path: Path, folder: Path, stem: str) -> list[Path]:
     names = sorted({str(shard) for shard in shards.values()})
     for shard in names:
         if Path(shard).name != shard or not (folder / shard).is_file():
-            raise ModelError(
+            raise ModelGone(
                 f"The model {path.name} lacks {folder.name}/{shard[:100]}. Copy the whole folder again."
             )
     return [folder / shard for shard in names]
@@ -283,11 +287,13 @@ def _read_json(file: Path, model: Path, consequence: str = "") -> dict:
         content = json.loads(file.read_bytes())
     except FileNotFoundError:
         advice = consequence or "copy the whole folder again"
-        raise ModelError(f"The model {model.name} has no {name}: {advice}.") from None
+        raise ModelGone(f"The model {model.name} has no {name}: {advice}.") from None
     except OSError as error:
-        raise ModelError(f"The model {model.name} has an unreadable {name}: {error.strerror}.") from error
-    except (ValueError, RecursionError):
-        raise ModelError(f"The model {model.name} has a {name} that is not JSON.") from None
+        raise ModelGone(f"The model {model.name} has an unreadable {name}: {error.strerror}.") from error
+    except (ValueError, RecursionError):  # half of it, while the folder is being copied
+        raise ModelGone(
+            f"The model {model.name} has a {name} that is not JSON. Copy the whole folder again."
+        ) from None
     if not isinstance(content, dict):
         raise ModelError(f"The model {model.name} has a {name} that is not a JSON object.")
     return content

@@ -104,6 +104,7 @@ class DiffusionEngine:
                 raise ModelError(
                     f"The model {self.info.name} does not fit into the memory of {self.device}."
                 ) from error
+            read_model(self.info.path)  # says so if the folder has gone away meanwhile
             reason = str(error).strip().split("\n")[0][:300]
             raise ModelError(
                 f"The model {self.info.name} could not be loaded; copy the whole folder again. ({reason})"

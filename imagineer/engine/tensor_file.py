@@ -33,6 +33,10 @@ class TensorFileError(ValueError):
     """The file is not a whole and well-formed safetensors file; the text says why, without naming the file."""
 
 
+class TensorFileCut(TensorFileError):
+    """The end of the file is missing, as while it is being copied."""
+
+
 @dataclass(frozen=True)
 class Tensor:
     """One tensor's entry. `begin` and `end` are offsets in bytes from the start of the file."""
@@ -56,7 +60,7 @@ def read_header(path: Path) -> TensorHeader:
     """Read and check the header of a safetensors file.
 
     Every tensor must lie inside the file, be as long as its type and shape say, and overlap no other.
-    Raises TensorFileError, or OSError when the file cannot be read.
+    Raises TensorFileError (TensorFileCut when its end is missing), or OSError when the file cannot be read.
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -64,10 +68,10 @@ def read_header(path: Path) -> TensorHeader:
         if start == b"version ":
             raise TensorFileError("it is a Git LFS pointer, not the weights: run `git lfs pull`")
         if len(start) < 8:
-            raise TensorFileError("it is too short to be a safetensors file")
+            raise TensorFileCut("it is too short to be a safetensors file")
         length = struct.unpack("<Q", start)[0]
         if length > size - 8:
-            raise TensorFileError("it is cut short, or not a safetensors file")
+            raise TensorFileCut("it is cut short, or not a safetensors file")
         if length > MAX_HEADER_BYTES:
             raise TensorFileError(f"its header is larger than {MAX_HEADER_BYTES // 1_000_000} MB")
         raw = file.read(length)
@@ -86,7 +90,7 @@ def read_header(path: Path) -> TensorHeader:
     if any(following[0] < previous[1] for previous, following in pairwise(spans)):
         raise TensorFileError("two of its tensors overlap")
     if spans and spans[-1][1] > size:
-        raise TensorFileError("it is cut short: a tensor lies beyond its end")
+        raise TensorFileCut("it is cut short: a tensor lies beyond its end")
     return TensorHeader(tensors, metadata, data_start)
 
 

@@ -13,6 +13,11 @@ class ModelError(EngineError):
     """The model cannot be used (missing, broken, pickled …): every item that needs it fails with it."""
 
 
+class ModelGone(ModelError):
+    """The model's folder, or a part of it, is not there or not whole, as while its disk is away or it is being copied:
+    it may come back, so what needs it waits."""
+
+
 class LoraError(EngineError):
     """A LoRA cannot be applied: an error of the items that ask for it, never of the others."""
 

@@ -147,23 +147,52 @@ class Patrol:
         self.queue = queue
         self._is_new = True
         self._quiet_until = 0.0
+        self._lead = clock_lead()
 
     def pulse(self) -> None:
-        try:
-            workers.pulse()
-        except DatabaseError:
-            # When it is back, the living must have time to renew their leases before any is taken for dead.
-            self._quiet_until = time.monotonic() + settings.JOB_LEASE / 3
-            raise
+        self._sign()
+        if not self._is_quiet():
+            # more often than the tick: a container that was restarted is known to be another one after seconds
+            reaper.bury_workers()
 
     def tick(self) -> None:
-        if time.monotonic() < self._quiet_until:
+        self._sign()
+        if self._is_quiet():
             return
         reaper.tick()
         if self._is_new:
             # doorbells that the cluster before this one had taken are gone with it
             reaper.wake(self.queue)
             self._is_new = False
+
+    def _sign(self) -> None:
+        """A sign of life. Where the database is away or locked, the living cannot renew their leases either."""
+        began = time.monotonic()
+        try:
+            workers.pulse()
+        except DatabaseError:
+            self._keep_quiet()
+            raise
+        if time.monotonic() - began > settings.JOB_LEASE / 3:
+            self._keep_quiet()
+
+    def _is_quiet(self) -> bool:
+        lead = clock_lead()
+        if abs(lead - self._lead) > settings.JOB_LEASE / 6:
+            # it was set, or the machine slept: leases seem older than the living behind them
+            logger.warning("the clock has jumped by %d seconds", lead - self._lead)
+            self._keep_quiet()
+        self._lead = lead
+        return time.monotonic() < self._quiet_until
+
+    def _keep_quiet(self) -> None:
+        """After an outage the living must have time to renew their leases before any is taken for dead."""
+        self._quiet_until = time.monotonic() + settings.JOB_LEASE / 3
+
+
+def clock_lead() -> float:
+    """Seconds from the clock that only runs to the one that people set; constant until somebody sets it."""
+    return time.time() - time.monotonic()
 
 
 def run_cluster(queue: str) -> int:

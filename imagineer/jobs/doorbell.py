@@ -1,10 +1,12 @@
 """The only place that speaks to django-q2. A message says "look at your queue" and means nothing else: lost, late,
 doubled or reordered ones change nothing."""
 
+import contextlib
 import logging
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.utils import timezone
 
 logger = logging.getLogger(__name__)
@@ -13,14 +15,18 @@ QUEUES = ("default", *settings.Q_CLUSTER["ALT_CLUSTERS"])
 
 
 def ring(queue: str, job_id: int) -> None:
-    """Wake a worker of the queue. A broker that is away is logged and forgotten: the tick rings again."""
+    """Wake a worker of the queue. Where the broker is away that is noted on the job, and the next tick rings again."""
     from django_q.tasks import async_task
+
+    from imagineer.jobs.models import Job
 
     try:
         # The cluster is always named: without it, a process that inherited a queue's name would ring there.
         async_task("imagineer.jobs.runner.answer_doorbell", queue, job_id, cluster=queue)
     except Exception as error:  # noqa: BLE001  whatever a broker raises
         logger.warning("could not ring for queue %s: %s", queue, error)
+        with contextlib.suppress(DatabaseError):  # it is the broker, too, by default
+            Job.objects.filter(pk=job_id).update(rung_at=None)
 
 
 def is_ringing(queue: str) -> bool:
@@ -44,3 +50,17 @@ def sweep() -> int:
     messages, _ = OrmQ.objects.filter(lock__gt=now, lock__lt=taken_before).delete()
     reports, _ = Failure.objects.filter(stopped__lt=now - timedelta(days=7)).delete()
     return messages + reports
+
+
+def describe_silence() -> str:
+    """A sentence when the broker does not answer, else ""."""
+    from django_q.brokers import get_broker
+
+    try:
+        get_broker(QUEUES[0]).ping()
+    except Exception:  # noqa: BLE001  whatever a broker raises
+        return (
+            "The broker (REDIS_URL) does not answer. Jobs that run go on; new ones may wait until it is back, and then "
+            "start by themselves. Start it again."
+        )
+    return ""

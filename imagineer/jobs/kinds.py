@@ -29,6 +29,7 @@ class Kind:
     page: str = ""
     tells: Callable[[list[Job], HttpRequest], dict[int, Told]] | None = None
     lasts: Callable[[list[Job]], dict[int, Span | None]] | None = None
+    params: frozenset[str] = frozenset()
 
 
 _kinds: dict[str, Kind] = {}
@@ -38,6 +39,7 @@ def job_task(
     kind: str,
     *,
     queue: str = "default",
+    params: tuple[str, ...] = (),
     on_retry: Callable[[Job], None] | None = None,
     page: str = "",
     tells: Callable[[list[Job], HttpRequest], dict[int, Told]] | None = None,
@@ -49,6 +51,8 @@ def job_task(
     is done or failed, and raises ``JobFailed`` with a sentence, or ``JobWaits`` to be tried again later. Between two
     batches it calls ``progress.give_way()``.
 
+    :param params: the names that it understands in a job's ``params``. A job with others was ordered by a newer release
+        and waits for that; so a name is added, and never changes what it means.
     :param page: the address of its own page, such as ``/runs/{id}``.
     :param on_retry: puts the job's failed items back, in the transaction of the retry.
     :param tells: what this request's viewer may know of these jobs, by their ids, in a few queries for all of them;
@@ -59,7 +63,7 @@ def job_task(
     def register(body):
         if queue not in doorbell.QUEUES:
             raise ValueError(f"There is no queue {queue!r}; Q_CLUSTER has {', '.join(doorbell.QUEUES)}.")
-        _kinds[kind] = Kind(kind, queue, body, on_retry, page, tells, lasts)
+        _kinds[kind] = Kind(kind, queue, body, on_retry, page, tells, lasts, frozenset(params))
         return body
 
     return register

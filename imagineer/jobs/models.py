@@ -1,4 +1,4 @@
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
@@ -51,12 +51,13 @@ class Worker(models.Model):
         """Whether its process is certainly dead, as far as this machine can tell.
 
         A row of this host from another start of the machine (or another container of its name, or a namesake)
-        cannot be looked up; it counts as gone when it has not been seen after ``silent_since``.
+        cannot be looked up. It counts as gone when it has not been seen since this start, which no process has
+        survived, or since ``silent_since``.
         """
         if self.host != processes.host_name():
             return False
         if self.boot != processes.boot_id():
-            return self.seen_at < silent_since
+            return self.seen_at < max(silent_since, processes.booted_at())
         return processes.start_time(self.pid) != self.process_started
 
 
@@ -85,7 +86,9 @@ class JobQuerySet(models.QuerySet):
         return self.filter(status=JobStatus.RUNNING)
 
     def due(self, now: datetime):
-        return self.filter(Q(not_before=None) | Q(not_before__lte=now))
+        """Nothing waits for longer than two leases: a later moment was written before the clock was put back."""
+        too_late = now + timedelta(seconds=2 * settings.JOB_LEASE)
+        return self.filter(Q(not_before=None) | Q(not_before__lte=now) | Q(not_before__gt=too_late))
 
     def claimable(self, queue: str, now: datetime):
         """What a worker of this queue may take now, the best first."""
@@ -207,6 +210,9 @@ class Job(models.Model):
         indexes = [
             models.Index("queue", F("priority").desc(), "id", name="job_claim", condition=Q(status="queued")),
             models.Index("lease_until", name="job_lease", condition=Q(status="running")),
+            models.Index(
+                "finished_at", name="job_log", condition=Q(finished_at__isnull=False) & ~Q(log_tail="")
+            ),
         ]
         constraints = [
             models.CheckConstraint(

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +27,11 @@ def boot_id() -> str:
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return str(int(psutil.boot_time()))
+
+
+def booted_at() -> datetime:
+    """When this machine started, to a second or so, by its clock as it goes now."""
+    return datetime.fromtimestamp(psutil.boot_time(), UTC)
 
 
 def start_time(pid: int) -> float | None:

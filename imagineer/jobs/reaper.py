@@ -15,6 +15,7 @@ from imagineer.jobs.models import Job, JobStatus, Worker
 logger = logging.getLogger(__name__)
 
 CRASH_LIMIT = 5
+LOGS_KEPT = timedelta(days=30)  # after the end of a job; its error stays
 DOORBELLS_AT_ONCE = 4  # for one queue; each worker goes on until nothing is left, so more would only pile up
 
 _hooks: list[Callable[[], int | None]] = []
@@ -29,7 +30,7 @@ def on_tick(hook: Callable[[], int | None]) -> Callable[[], int | None]:
 def tick() -> dict[str, int]:
     """Put right what is stranded, and say what and how much. Never raises; a database that is away is logged."""
     report = {}
-    steps = [bury_workers, reap_expired, ring_forgotten, doorbell.sweep, *_hooks]
+    steps = [bury_workers, reap_expired, ring_forgotten, doorbell.sweep, prune_logs, *_hooks]
     for step in steps:
         name = f"{step.__module__.rpartition('.')[2]}.{step.__name__}"
         try:
@@ -96,18 +97,29 @@ def put_back(job: Job, *, now=None) -> int:
 def ring_forgotten() -> int:
     """Ring again for due jobs that nobody was told of (they waited), or that were told of long ago."""
     now = timezone.now()
-    forgotten = Q(rung_at=None) | Q(rung_at__lt=now - timedelta(seconds=3 * settings.JOB_LEASE))
+    patience = timedelta(seconds=settings.JOB_LEASE)
+    # a moment to come was written before the clock was put back, and the broker holds that message back until then
+    forgotten = Q(rung_at=None) | Q(rung_at__lt=now - patience) | Q(rung_at__gt=now + patience)
     rung = 0
     for queue in doorbell.QUEUES:
         jobs = Job.objects.claimable(queue, now).filter(forgotten)
         best = list(jobs.values_list("pk", flat=True)[:DOORBELLS_AT_ONCE])
         if not best or doorbell.is_ringing(queue):
             continue
-        for job_id in best:
-            doorbell.ring(queue, job_id)
         jobs.order_by().update(rung_at=now)
+        for job_id in best:  # last: where the broker is away they are to be rung for again
+            doorbell.ring(queue, job_id)
         rung += len(best)
     return rung
+
+
+def prune_logs() -> int:
+    """A job may keep 30 kB of what it said; of those that ended long ago nobody reads it any more."""
+    return (
+        Job.objects.filter(finished_at__lt=timezone.now() - LOGS_KEPT)
+        .exclude(log_tail="")
+        .update(log_tail="")
+    )
 
 
 def wake(queue: str) -> None:

@@ -1,6 +1,5 @@
 """Running jobs: how they come in, who takes them, how they end."""
 
-import errno
 import logging
 import signal
 import threading
@@ -10,14 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import (
-    DatabaseError,
-    InterfaceError,
-    OperationalError,
-    close_old_connections,
-    connection,
-    transaction,
-)
+from django.db import DatabaseError, close_old_connections, connection, transaction
 from django.db.models import Max
 from django.utils import timezone
 
@@ -36,10 +28,17 @@ from imagineer.jobs.progress import (
     drain,
 )
 from imagineer.logs import current_job, redact
+from imagineer.outages import Outage, find_outage
 
 logger = logging.getLogger(__name__)
 
 
+WAITING = {
+    Outage.DATABASE: "Waiting: the database does not answer, or has no room.",
+    Outage.BROKER: "Waiting: the broker does not answer.",
+    Outage.DISK: "Waiting: the disk is full. Make room; the job then goes on by itself.",
+    Outage.STORAGE: "Waiting: the place of the pictures cannot be read or written. Look at its disk or bucket.",
+}
 URGENT = 10  # from this priority on somebody sits before the screen and waits
 
 
@@ -59,6 +58,10 @@ def submit(
     :param inline: this process is going to ``run_inline`` it; for one lease no worker takes it away.
     """
     queue = _kinds[kind].queue
+    if unknown := set(params or ()) - _kinds[kind].params:
+        raise ValueError(
+            f"A job of the kind {kind} understands no {', '.join(sorted(unknown))}: its @job_task does not name it."
+        )
     now = timezone.now()
     job = Job.objects.create(
         kind=kind,
@@ -150,8 +153,8 @@ def _take(job: Job) -> Job | None:
     return job
 
 
-def answer_doorbell(queue: str, _job_id: int) -> None:
-    """What a message does. A worker that is asked to stop ends here, so that its cluster does not wait for it."""
+def answer_doorbell(queue: str, *_job_id) -> None:
+    """What a message does, of any release: this name and its first word stay as they are. A worker that is asked to stop ends here, so that its cluster does not wait for it."""
     drain.is_busy = True
     try:
         run_jobs(queue)
@@ -260,8 +263,12 @@ def run_claimed(job: Job) -> None:
 
 def _work(job: Job, progress: Progress) -> Outcome | None:
     """Run the body; None when the job is no longer ours."""
-    if job.kind not in _kinds:
-        return Outcome(JobStatus.FAILED, error=f"This version of Imagineer knows no {job.kind} jobs.")
+    if unknown := _unknown_to_this_release(job):
+        return Outcome(
+            JobStatus.QUEUED,
+            message=f"Waits for a newer release: this worker's knows no {unknown}. Upgrade it, or cancel this job.",
+            waits=True,
+        )
     try:
         _kinds[job.kind].body(job, progress)
     except LeaseLost:
@@ -289,22 +296,17 @@ def _work(job: Job, progress: Progress) -> Outcome | None:
     return Outcome(JobStatus.COMPLETED)
 
 
-def describe_outage(error: BaseException | None) -> str:
-    """A sentence when a database, a broker or disk space is away, which passes and never fails a job; else ""."""
-    from redis.exceptions import ConnectionError as RedisAway
-    from redis.exceptions import TimeoutError as RedisSlow
+def _unknown_to_this_release(job: Job) -> str:
+    """What of it only another release can do, as after a step back, or while the hosts are upgraded one by one."""
+    if job.kind not in _kinds:
+        return f"{job.kind} jobs"
+    unknown = sorted(job.params.keys() - _kinds[job.kind].params)
+    return f"{job.kind} jobs with {', '.join(unknown)}" if unknown else ""
 
-    while error:
-        # SQLite reports mistakes in the SQL itself by this class too.
-        if isinstance(error, (OperationalError, InterfaceError)):
-            is_mistake = getattr(error.__cause__, "sqlite_errorname", "") == "SQLITE_ERROR"
-            return "" if is_mistake else "Waiting: the database does not answer, or has no room."
-        if isinstance(error, (RedisAway, RedisSlow)):
-            return "Waiting: the broker does not answer."
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return "Waiting: the disk is full. Make room; the job then goes on by itself."
-        error = error.__cause__
-    return ""
+
+def describe_outage(error: BaseException | None) -> str:
+    """A sentence when something is away that comes back, which never fails a job; else ""."""
+    return WAITING.get(find_outage(error), "")
 
 
 def _record(progress: Progress, outcome: Outcome | None) -> None:

@@ -1,7 +1,7 @@
 """Who waits for what, and about how long."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.conf import settings
 from django.db.models import F, Window
@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from imagineer.jobs.kinds import Span, Told, estimate, page_of, tell
 from imagineer.jobs.models import Job, JobStatus, Worker
+from imagineer.jobs.workers import living_workers
 
 SHOWN = 50  # jobs that wait, for each queue
 REMEMBERED = 20  # finished jobs of a kind that its pace is taken from
@@ -43,7 +44,7 @@ class Line:
 
 def describe_line(queue: str, request: HttpRequest) -> Line:
     now = timezone.now()
-    workers = list(Worker.objects.seen_since(now - timedelta(seconds=settings.JOB_LEASE)).filter(queue=queue))
+    workers = [worker for worker in living_workers() if worker.queue == queue]
     running = list(Job.objects.running().filter(queue=queue).order_by("started_at", "pk"))
     in_order = Job.objects.queued().filter(queue=queue).order_by("-priority", "pk")
     waiting = list(in_order[:SHOWN])

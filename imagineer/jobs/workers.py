@@ -5,7 +5,8 @@ import os
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from imagineer.jobs import processes
@@ -31,6 +32,15 @@ def register_worker(queue: str = "") -> Worker:
         process_started=processes.start_time(pid),
     )
     return _mine
+
+
+def waiting_migrations() -> list:
+    """What `migrate` would do to the database. Nobody works before it is done.
+
+    :raises django.db.DatabaseError: it does not answer.
+    """
+    executor = MigrationExecutor(connection)
+    return executor.migration_plan(executor.loader.graph.leaf_nodes())
 
 
 def my_id() -> int | None:
@@ -62,6 +72,14 @@ def unregister_worker() -> None:
     if _mine:
         Worker.objects.filter(pk=_mine.pk).delete()
         _mine = None
+
+
+def living_workers() -> list[Worker]:
+    """Those that gave a sign of life within a lease, or three pulses where leases are shorter, and are not seen to be dead."""
+    patience = max(settings.JOB_LEASE, 3 * PULSE)
+    silent_since = _silent_since()
+    lately = Worker.objects.seen_since(timezone.now() - timedelta(seconds=patience))
+    return [worker for worker in lately if not worker.is_gone(silent_since=silent_since)]
 
 
 def gone_workers() -> list[Worker]:

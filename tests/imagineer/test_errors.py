@@ -1,5 +1,9 @@
+import errno
+
 import pytest
+from django.db import OperationalError, connection
 from django.test import Client, RequestFactory
+from redis.exceptions import ConnectionError as RedisAway
 
 from imagineer import errors
 
@@ -79,3 +83,57 @@ def test_who_may_not_open_a_page_is_offered_the_sign_in(stranger):
 def test_a_form_without_its_token_is_explained():
     response = Client(enforce_csrf_checks=True).post("/content-filter", {"nsfw": "hide"})
     assert response.status_code == 403 and "Load the page again" in response.content.decode()
+
+
+# ---- What is away comes back, and is no mistake
+
+
+@pytest.fixture
+def browser():
+    """As a real one: an error is a page."""
+    return Client(raise_request_exception=False)
+
+
+def fail_with(error):
+    def fail(execute, *arguments):
+        raise error
+
+    return connection.execute_wrapper(fail)
+
+
+@pytest.mark.parametrize("path", ["/", "/albums", "/albums/1", "/queue", "/runs", "/auth/login", "/admin/"])
+def test_a_page_says_that_the_database_is_away_and_comes_back(browser, ada, path):
+    browser.force_login(ada)  # so that session and user are asked for too
+    with fail_with(OperationalError("connection to db.internal refused")):
+        response = browser.get(path)
+    page = response.content.decode()
+    assert response.status_code == 503 and int(response["Retry-After"]) > 0
+    assert "The database is busy or away. Try again in a moment." in page
+    assert "db.internal" not in page
+    assert not response.cookies, "nobody is signed out by it"
+
+
+def test_an_api_says_that_the_database_is_away_and_comes_back(browser):
+    with fail_with(OperationalError("connection to db.internal refused")):
+        response = browser.get("/api/images")
+    assert response.status_code == 503 and int(response["Retry-After"]) > 0
+    assert response.json() == {"error": "The database is busy or away. Try again in a moment."}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "word"),
+    [
+        (RedisAway("refused"), 503, "broker"),
+        (OSError(errno.ENOSPC, "No space left on device"), 507, "make room"),
+        (OSError(errno.EIO, "the bucket does not answer"), 503, "pictures"),
+        (PermissionError(errno.EACCES, "Permission denied"), 503, "pictures"),
+        (ValueError("ours"), 500, "logged"),
+    ],
+    ids=["broker", "disk", "storage", "folder", "mistake"],
+)
+def test_each_outage_has_its_own_answer_and_a_mistake_stays_one(browser, error, status, word):
+    for path in ("/albums", "/api/albums"):
+        with fail_with(error):
+            response = browser.get(path)
+        assert response.status_code == status, path
+        assert word in response.content.decode()

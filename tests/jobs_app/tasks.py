@@ -18,6 +18,19 @@ from imagineer.jobs.progress import JobFailed, JobWaits
 from imagineer.jobs.runner import submit
 from tests.jobs_app.models import Item, Result
 
+PARAMS = (
+    "seconds",
+    "events",
+    "die_at",
+    "fail_at",
+    "hang_at",
+    "freeze_at",
+    "raise_at",
+    "exit_at",
+    "wait_at",
+    "job_fails_at",
+)
+
 
 def submit_items(
     count: int, *, kind: str = "errand", priority: int = 0, inline: bool = False, **params
@@ -78,14 +91,14 @@ def report(params: dict, what: str, item: Item, progress) -> None:
             events.write(f"{what} {item.position} {progress.epoch} {os.getpid()} {time.time()}\n")
 
 
-job_task("errand", on_retry=put_failed_back)(do_items)
-job_task("drawing", queue="gpu", on_retry=put_failed_back)(do_items)
+job_task("errand", params=PARAMS, on_retry=put_failed_back)(do_items)
+job_task("drawing", queue="gpu", params=PARAMS, on_retry=put_failed_back)(do_items)
 
 
 # ---- For measuring how long a doorbell takes
 
 
-@job_task("instant", queue="gpu")
+@job_task("instant", queue="gpu", params=("events",))
 def do_nothing(job: Job, progress) -> None:
     note(job.params["events"])
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagineer.engine.model_folder import fit_size, hash_model, read_model
-from imagineer.engine.types import ModelError
+from imagineer.engine.types import ModelError, ModelGone
 from imagineer.starter_model import STARTER_MODEL_PATH
 
 
@@ -150,6 +150,18 @@ def test_only_the_known_parts_of_the_known_pipelines_are_loaded(folder, index, r
 def test_a_model_index_that_is_no_small_json_object_is_refused(folder, content):
     (folder / "model_index.json").write_bytes(content)
     with pytest.raises(ModelError, match=r"model_index\.json"):
+        read_model(folder)
+
+
+@pytest.mark.parametrize("size", [0, 20])
+@pytest.mark.parametrize(
+    "name",
+    ["model_index.json", "unet/config.json", "scheduler/scheduler_config.json", "tokenizer/tokenizer.json"],
+)
+def test_half_a_file_is_one_that_is_being_copied(folder, name, size):
+    file = folder / name
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(ModelGone, match=f"{name} that is not JSON"):
         read_model(folder)
 
 

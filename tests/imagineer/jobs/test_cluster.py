@@ -8,7 +8,7 @@ import time
 import pytest
 from django.db import connection
 
-from imagineer.jobs import doorbell
+from imagineer.jobs import doorbell, processes, reaper
 from imagineer.jobs.models import Job, JobStatus, Worker
 from imagineer.jobs.runner import request_cancel
 from tests.clusters import freeze, kill_group, thaw, wait_until, with_no_complaint
@@ -93,6 +93,21 @@ def test_any_process_of_a_busy_cluster_can_be_killed(site_on, tmp_path, backend,
 
 
 @on_both_if_slow
+def test_a_container_that_is_started_again_gets_its_job_back_long_before_the_lease(site_on, backend):
+    site = site_on(backend, lease=600)  # so long that a tick comes after the test has given up
+    cluster = site.start("gpu")
+    job = submit_items(8, kind="drawing", seconds=0.1)
+    wait_for_items(job, 3)
+    for process in cluster.processes():
+        with_no_complaint(process.kill)
+    # the processes of the container before cannot be looked up from this one
+    Worker.objects.update(boot=processes.boot_id().replace("pid:", "pid:other "))
+    site.start("gpu")
+    assert_every_item_once(wait_for(job))
+    assert job.crashes == 0, "forgiven with the next item"
+
+
+@on_both_if_slow
 @pytest.mark.parametrize("reach", ["main", "group"])
 def test_a_signal_to_stop_puts_the_job_back_without_a_strike(site_on, backend, reach):
     site = site_on(backend, lease=120)
@@ -163,6 +178,9 @@ def test_a_hung_body_is_ended_even_if_it_never_gives_the_interpreter_back(site_o
     assert status(job) == JobStatus.QUEUED
     assert (job.crashes, job.done) == (1, 1)
     assert "misbehave" in cluster.log, "the log shows where it hung"
+    Job.objects.filter(pk=job.pk).update(params={})  # what it hung on is over
+    site.start("gpu")
+    assert_every_item_once(wait_for(job))
 
 
 def test_cancelling_stops_a_running_job_and_keeps_what_is_done(site):
@@ -223,6 +241,21 @@ def test_jobs_run_with_redis_as_the_broker_and_outlive_its_memory(site_on, redis
     assert_every_item_once(wait_for(running))
 
 
+def test_a_doorbell_that_a_broker_did_not_take_is_rung_by_the_next_tick(site_on, redis_server):
+    site_on("redis")
+    redis_server.stop()
+    job = submit_items(1)
+    job.refresh_from_db()
+    assert job.rung_at is None
+    reaper.tick()
+    job.refresh_from_db()
+    assert job.rung_at is None, "it still does not take any"
+    redis_server.start()
+    assert reaper.tick()["reaper.ring_forgotten"] == 1
+    job.refresh_from_db()
+    assert job.rung_at is not None and doorbell.is_ringing("default")
+
+
 @pytest.mark.slow
 def test_a_broker_that_is_away_stops_no_running_job_and_loses_none(site_on, redis_server):
     site = site_on("redis", lease=2)
@@ -262,7 +295,7 @@ def test_a_database_that_is_away_fails_no_job(site_on, postgres):
 
 
 def test_a_locked_database_fails_no_job(site_on):
-    site = site_on("sqlite", lease=2)
+    site = site_on("sqlite", lease=6)
     site.start("gpu")
     job = submit_items(20, kind="drawing", seconds=0.1)
     wait_for_items(job, 3)
@@ -272,6 +305,7 @@ def test_a_locked_database_fails_no_job(site_on):
         other.execute("ROLLBACK")
     other.close()
     assert_every_item_once(wait_for(job))
+    assert job.epoch == 1, "its worker could not renew the lease, and was not taken for dead"
 
 
 def restart_until(site, queue: str, condition) -> None:

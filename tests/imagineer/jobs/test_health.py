@@ -1,10 +1,11 @@
+import subprocess
 from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from imagineer.jobs import health
+from imagineer.jobs import health, processes
 from imagineer.jobs.models import Job, JobStatus, Worker
 
 
@@ -22,6 +23,19 @@ def test_all_is_well_while_both_queues_have_a_worker():
     assert report["queue"]["default"] == {"queued": 1, "running": 0}
     assert report["workers"] == {"default": 1, "gpu": 1}
     assert report["gpu"] == "cuda:0"
+
+
+@pytest.mark.django_db
+def test_a_worker_of_this_machine_that_was_just_killed_is_missing_at_once():
+    process = subprocess.Popen(["sleep", "600"])
+    here = {"host": processes.host_name(), "boot": processes.boot_id(), "pid": process.pid}
+    began = processes.start_time(process.pid)
+    for queue in ("default", "gpu"):
+        Worker.objects.create(queue=queue, process_started=began, **here)
+    assert health.describe_health()["workers"] == {"default": 1, "gpu": 1}
+    process.kill()
+    process.wait()
+    assert health.describe_health()["workers"] == {"default": 0, "gpu": 0}
 
 
 @pytest.mark.django_db
@@ -46,6 +60,22 @@ def test_a_queue_that_stands_still_is_noticed_and_one_that_is_busy_is_not():
     Job.objects.create(kind="drawing", queue="gpu", status=JobStatus.RUNNING, lease_until=lease)
     (problem,) = health.describe_health()["problems"]
     assert "queue default has waited" in problem
+
+
+@pytest.mark.django_db
+def test_a_job_that_was_put_back_to_wait_is_no_fault_of_its_worker():
+    make_worker("default")
+    make_worker("gpu")
+    later, long_ago = timezone.now() + timedelta(seconds=30), timezone.now() - timedelta(hours=1)
+    waiting = {"kind": "drawing", "queue": "gpu", "created_at": long_ago, "not_before": later}
+    Job.objects.create(**waiting, message="Waiting: the disk is full.")
+    assert health.describe_health()["problems"] == [
+        "A job of the queue gpu waits for something that is away; the admin's list of jobs says for what."
+    ]
+    Job.objects.create(**waiting, message="Waiting: the disk is full.")
+    Job.objects.create(**waiting, message="Drawing a crab", crashes=2)
+    Job.objects.create(**waiting)
+    assert health.describe_health()["problems"][0].startswith("2 jobs of the queue gpu wait")
 
 
 @pytest.mark.django_db

@@ -1,15 +1,19 @@
 import os
 import subprocess
 import sys
+import time
 from datetime import timedelta
 
+import psutil
 import pytest
+from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db import OperationalError
 from django.utils import timezone
 from django_q.models import Failure, OrmQ
 
 from imagineer.jobs import doorbell, processes, reaper, workers
+from imagineer.jobs.cluster import Patrol
 from imagineer.jobs.models import Job, JobStatus, Worker
 from imagineer.jobs.runner import claim, request_cancel, submit
 
@@ -127,6 +131,31 @@ def test_a_worker_from_before_the_machine_restarted_is_gone_once_it_is_silent(si
     assert Worker.objects.exists() is not is_buried
 
 
+def test_what_was_last_seen_before_this_start_of_the_machine_is_put_back_at_once(monkeypatch):
+    now = timezone.now()
+    monkeypatch.setattr(psutil, "boot_time", lambda: (now - timedelta(seconds=5)).timestamp())
+    before = worker_of(1, boot="an earlier start", seen_at=now - timedelta(seconds=8))
+    namesake = worker_of(2, boot="another machine's start", seen_at=now - timedelta(seconds=2))
+    stranded, other = running(owner=before, lease_over=False), running(owner=namesake, lease_over=False)
+    reaper.tick()
+    stranded.refresh_from_db()
+    other.refresh_from_db()
+    assert (stranded.status, stranded.owner) == (JobStatus.QUEUED, None)
+    assert (other.status, other.owner) == (JobStatus.RUNNING, namesake)
+    assert list(Worker.objects.all()) == [namesake]
+
+
+def test_a_card_of_an_earlier_start_of_the_machine_is_free_at_once(monkeypatch):
+    now = timezone.now()
+    monkeypatch.setattr(psutil, "boot_time", lambda: (now - timedelta(seconds=5)).timestamp())
+    worker_of(1, boot="an earlier start", device="GPU-1", seen_at=now - timedelta(seconds=8))
+    workers.register_worker("gpu")
+    try:
+        assert workers.hold_device("GPU-1") is None
+    finally:
+        workers.unregister_worker()
+
+
 def test_a_worker_of_another_host_is_judged_by_its_lease_alone():
     there = worker_of(1, host="elsewhere", seen_at=timezone.now() - timedelta(minutes=5))
     job = running(owner=there, lease_over=False)
@@ -146,7 +175,7 @@ def test_a_worker_of_another_host_is_judged_by_its_lease_alone():
 def test_a_forgotten_doorbell_is_rung_again_and_not_over_and_over(settings):
     Job.objects.create(kind="errand", queue="default", rung_at=None)
     Job.objects.create(
-        kind="errand", queue="gpu", rung_at=timezone.now() - timedelta(seconds=3 * settings.JOB_LEASE)
+        kind="errand", queue="gpu", rung_at=timezone.now() - timedelta(seconds=settings.JOB_LEASE)
     )
     reaper.tick()
     reaper.tick()
@@ -181,6 +210,39 @@ def test_what_django_q2_keeps_for_ever_is_swept(settings):
         )
     assert doorbell.sweep() == 2
     assert OrmQ.objects.count() == 2 and Failure.objects.count() == 1
+
+
+def test_what_a_job_said_is_forgotten_long_after_its_end_and_its_error_is_kept():
+    now = timezone.now()
+
+    def ended(days: int) -> Job:
+        return Job.objects.create(
+            kind="errand",
+            queue="default",
+            status=JobStatus.FAILED,
+            finished_at=now - timedelta(days=days),
+            log_tail="drew a crab",
+            error="No crab.",
+        )
+
+    old, young, at_work = ended(31), ended(29), running(lease_over=False, log_tail="draws a crab")
+    report = reaper.tick()
+    assert report == {"reaper.prune_logs": 1}
+    assert reaper.tick() == {}
+    for job, log in ((old, ""), (young, "drew a crab"), (at_work, "draws a crab")):
+        job.refresh_from_db()
+        assert job.log_tail == log
+    assert old.error == "No crab."
+
+
+def test_sessions_that_have_run_out_are_forgotten():
+    now = timezone.now()
+    for name, minutes in (("over", -1), ("valid", 1)):
+        Session.objects.create(
+            session_key=name, session_data="x", expire_date=now + timedelta(minutes=minutes)
+        )
+    assert reaper.tick() == {"apps.forget_expired_sessions": 1}
+    assert Session.objects.get().session_key == "valid"
 
 
 def test_the_tick_calls_the_hooks_of_the_upper_apps_and_outlives_their_errors(monkeypatch):
@@ -227,3 +289,37 @@ def test_a_reaped_job_is_claimed_under_a_new_epoch():
     Job.objects.update(lease_until=timezone.now())
     reaper.tick()
     assert claim("default").epoch > first.epoch + 1
+
+
+# ---- A clock that jumps
+
+
+def test_a_job_that_waits_is_due_although_the_clock_was_put_back(settings):
+    now = timezone.now()
+    job = submit(kind="errand")
+    for wait, is_due in ((settings.JOB_LEASE / 3, False), (2 * settings.JOB_LEASE, False), (3600, True)):
+        Job.objects.filter(pk=job.pk).update(not_before=now + timedelta(seconds=wait))
+        assert Job.objects.claimable("default", now).exists() == is_due
+
+
+def test_a_doorbell_that_was_rung_before_the_clock_was_put_back_is_rung_again(settings):
+    """The broker holds such a message back until the clock has caught up."""
+    job = submit(kind="errand")
+    later = timezone.now() + timedelta(hours=1)
+    Job.objects.filter(pk=job.pk).update(rung_at=later)
+    OrmQ.objects.create(key="default", payload="held back", lock=later)
+    assert reaper.ring_forgotten() == 1
+    job.refresh_from_db()
+    assert job.rung_at <= timezone.now()
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_after_a_jump_of_the_clock_the_living_have_time_to_renew_their_leases(settings, monkeypatch, hours):
+    settings.JOB_LEASE = 3
+    patrol, job, clock = Patrol("gpu"), running(), time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + 3600 * hours)
+    patrol.tick()
+    assert Job.objects.running().filter(pk=job.pk).exists(), "nobody is taken for dead"
+    time.sleep(settings.JOB_LEASE / 3)
+    patrol.tick()
+    assert Job.objects.queued().filter(pk=job.pk).exists(), "who has not renewed it by then is dead"

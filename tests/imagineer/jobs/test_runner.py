@@ -11,7 +11,16 @@ from django_q.models import OrmQ
 from imagineer.jobs import kinds, runner
 from imagineer.jobs.models import Job, JobStatus, Worker
 from imagineer.jobs.progress import LeaseLost, drain
-from imagineer.jobs.runner import JobConflict, claim, request_cancel, retry, run_inline, run_jobs, submit
+from imagineer.jobs.runner import (
+    JobConflict,
+    answer_doorbell,
+    claim,
+    request_cancel,
+    retry,
+    run_inline,
+    run_jobs,
+    submit,
+)
 from tests.jobs_app.models import Result
 from tests.jobs_app.tasks import submit_items
 
@@ -133,9 +142,35 @@ def test_an_unexpected_error_names_its_class_and_keeps_its_secrets_for_the_log(h
     assert job.done == 1
 
 
-def test_a_kind_that_nobody_knows_fails_with_a_sentence():
-    job = Job.objects.create(kind="knitting", queue="default")
-    assert "knows no knitting jobs" in run(job).error
+@pytest.mark.parametrize(
+    ("kind", "params", "unknown"),
+    [
+        ("knitting", {}, "knitting jobs"),
+        ("errand", {"seconds": 0, "wool": "red"}, "errand jobs with wool"),
+    ],
+)
+def test_what_only_a_newer_release_can_do_waits_for_it_with_a_sentence(kind, params, unknown):
+    job = Job.objects.create(kind=kind, queue="default", params=params)
+    job = run(job)
+    assert (job.status, job.crashes, job.error) == (JobStatus.QUEUED, 0, "")
+    assert job.not_before > timezone.now()
+    assert job.message == (
+        f"Waits for a newer release: this worker's knows no {unknown}. Upgrade it, or cancel this job."
+    )
+    assert request_cancel(job).status == JobStatus.CANCELLED
+
+
+def test_a_job_is_not_submitted_with_params_that_its_kind_does_not_name():
+    with pytest.raises(ValueError, match="kind errand understands no wool"):
+        submit(kind="errand", params={"wool": "red"})
+    assert not Job.objects.exists()
+
+
+def test_a_message_of_a_newer_release_may_say_more():
+    job = submit_items(1)
+    answer_doorbell("default", job.pk, "something new")
+    job.refresh_from_db()
+    assert job.status == JobStatus.COMPLETED
 
 
 @pytest.mark.parametrize(
@@ -144,8 +179,10 @@ def test_a_kind_that_nobody_knows_fails_with_a_sentence():
         OperationalError("database is locked"),
         OSError(errno.ENOSPC, "No space left on device"),
         OSError(errno.EDQUOT, "Disk quota exceeded"),
+        OSError(errno.EACCES, "Permission denied"),
+        OSError(errno.EPERM, "Operation not permitted"),
     ],
-    ids=["database", "disk", "quota"],
+    ids=["database", "disk", "quota", "folder", "locked"],
 )
 def test_what_passes_by_itself_puts_the_job_back_without_a_strike(body, error):
     def fail(job, progress):
