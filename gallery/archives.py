@@ -14,6 +14,7 @@ from django.utils.http import content_disposition_header
 from gallery.models import Image
 from gallery.paging import ALBUM_ORDER, cut_page
 from gallery.renditions import BLURRED, FULL, LARGE, MEDIUM, open_rendition
+from gallery.storage import open_whole
 from gallery.visibility import Viewer, may_leave_as_it_is, may_see_details
 
 logger = logging.getLogger(__name__)
@@ -82,14 +83,14 @@ def stream_archive(images, viewer: Viewer, *, size: str, is_clear=may_see_detail
 def open_as_seen(image: Image, viewer: Viewer, *, size: str, is_clear) -> tuple[File, str]:
     """The file to send and its name in the archive.
 
-    :raises FileNotFoundError: it is lost.
+    :raises FileNotFoundError: it is lost or damaged.
     """
     if not is_clear(image, viewer):
         return open_rendition(image, BLURRED.name), "Blurred picture.webp"
     name = safe_name(image.filename.rpartition(".")[0] or image.filename)
     if size == "original":
         if viewer.is_admin or may_leave_as_it_is(image):
-            file = image.file.storage.open(image.file.name)
+            file = open_whole(image.file.name, image.file_size)
             return file, f"{name}.{image.file.name.rpartition('.')[2]}"
         spec = FULL  # without what its maker left in it
     else:

@@ -1,5 +1,6 @@
 """Files in an S3 bucket (AWS_STORAGE_BUCKET_NAME), by django-storages."""
 
+import errno
 from contextlib import contextmanager
 
 from botocore.config import Config
@@ -58,6 +59,26 @@ class BucketStorage(ExactKeys, S3Storage):
         with as_os_error(name):
             return super().listdir(name)
 
+    def list_sizes(self, name) -> dict[str, int]:
+        """The files of a folder with their bytes."""
+        check_key(name)
+        prefix = f"{self._normalize_name(name)}/"
+        with as_os_error(name):
+            pages = self.connection.meta.client.get_paginator("list_objects").paginate(
+                Bucket=self.bucket_name, Delimiter="/", Prefix=prefix
+            )
+            return {
+                entry["Key"].removeprefix(prefix): entry["Size"]
+                for page in pages
+                for entry in page.get("Contents", ())
+                if entry["Key"] != prefix
+            }
+
+    def size(self, name):
+        check_key(name)
+        with as_os_error(name):
+            return super().size(name)
+
     def get_modified_time(self, name):
         with as_os_error(name):
             return super().get_modified_time(name)
@@ -84,6 +105,8 @@ def as_os_error(name: str):
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        code = getattr(error, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode")
-        kind = FileNotFoundError if code == 404 else OSError
-        raise kind(f"The bucket does not give or take {name}: {error}") from error
+        answer = getattr(error, "response", {})
+        is_missing = answer.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404
+        has_no_bucket = answer.get("Error", {}).get("Code") == "NoSuchBucket"
+        number = errno.ENOENT if is_missing and not has_no_bucket else errno.EIO
+        raise OSError(number, f"The bucket does not give or take {name}: {error}") from error

@@ -1,6 +1,7 @@
 """How bytes leave the house: from here, from the proxy in front (IMAGINEER_X_ACCEL), or from a bucket by an address
 that holds for two minutes. Whoever calls has passed the gate already."""
 
+import errno
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from django.http import (
 from django.utils.cache import get_conditional_response
 from django.utils.http import content_disposition_header
 
+from gallery.storage import is_whole, open_whole
+
 logger = logging.getLogger(__name__)
 
 FOR_EVER = "public, max-age=31536000, immutable"
@@ -35,6 +38,7 @@ def deliver(
     *,
     etag: str,
     content_type: str,
+    size: int | None = None,
     cache: str = ASK_EACH_TIME,
     filename: str = "",
     make: Callable[[], None] | None = None,
@@ -43,10 +47,11 @@ def deliver(
     """The stored file as an answer: whole, a part of it, or that nothing has changed.
 
     :param filename: offered as the name of a download; empty: shown in place.
-    :param make: makes the file if it is not there; raises FileNotFoundError where it cannot.
+    :param size: bytes that it has while it is whole; None where any number but zero will do.
+    :param make: makes the file if it is not there and whole; raises FileNotFoundError where it cannot.
     :param may_redirect: a bucket may send the file itself. The address there holds the SHA-256 of the original, so
         it is for those who may know that.
-    :raises Http404: the file is lost.
+    :raises Http404: the file is lost or damaged.
     """
     headers = {
         "Cache-Control": cache,
@@ -61,29 +66,27 @@ def deliver(
         return harden(conditional)
     try:
         if settings.X_ACCEL:
-            if make and not default_storage.exists(key):
-                make()
+            find_or_make(is_whole, key, size, make)
             # the proxy sends ETag, length and ranges by itself
             headers["X-Accel-Redirect"] = quote(f"{settings.X_ACCEL}/{key}")
             return harden(HttpResponse(content_type=content_type, headers=headers))
         if may_redirect and hasattr(default_storage, "signed_url"):
-            if make and not is_there(key):
-                make()
+            find_or_make(is_there, key, size, make)
             return harden(to_bucket(key, content_type, headers["Content-Disposition"]))
-        file = open_or_make(key, make)
+        file = open_or_make(key, size, make)
     except FileNotFoundError as error:
-        logger.error("The file %s is lost.", key)
+        logger.error("The file %s is lost or damaged: %s", key, error)
         raise Http404 from error
     return harden(answer(request, file, content_type, headers))
 
 
-def is_there(key: str) -> bool:
+def is_there(key: str, size: int | None) -> bool:
     """Asked of the bucket once in ten minutes: each question is a request to another machine."""
     remembered = caches["process"]
     name = f"there:{key}"
     if remembered.get(name):
         return True
-    there = default_storage.exists(key)
+    there = is_whole(key, size)
     if there:
         remembered.set(name, True, 600)
     return there
@@ -94,14 +97,22 @@ def to_bucket(key: str, content_type: str, disposition: str) -> HttpResponse:
     return HttpResponseRedirect(url, headers={"Cache-Control": "private, no-store"})
 
 
-def open_or_make(key: str, make: Callable[[], None] | None) -> File:
+def find_or_make(is_found: Callable, key: str, size: int | None, make: Callable[[], None] | None) -> None:
+    if is_found(key, size):
+        return
+    if make is None:
+        raise FileNotFoundError(errno.ENOENT, "It is not there as it was stored", key)
+    make()
+
+
+def open_or_make(key: str, size: int | None, make: Callable[[], None] | None) -> File:
     try:
-        return default_storage.open(key)
+        return open_whole(key, size)
     except FileNotFoundError:
         if make is None:
             raise
     make()
-    return default_storage.open(key)
+    return open_whole(key, size)
 
 
 def answer(request: HttpRequest, file: File, content_type: str, headers: dict) -> HttpResponse:

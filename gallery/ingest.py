@@ -18,6 +18,7 @@ from gallery import renditions
 from gallery.models import Image, SourceType
 from gallery.ratings import first_rating
 from gallery.services import restore_image
+from gallery.storage import is_whole
 
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 50_000_000
@@ -83,10 +84,10 @@ def ingest_image(source: bytes | BinaryIO, *, pillow: Pillow.Image | None = None
 def find_known(sha256: str) -> Image | None:
     """The picture of these bytes that was uploaded or scraped before, out of the trash if it was there.
 
-    None if its file is lost: then storing these bytes mends it.
+    None if its file is lost or damaged: then storing these bytes mends it.
     """
     image = Image.objects.filter(sha256=sha256).exclude(source_type=SourceType.BATCH_GENERATION).first()
-    if image is None or not default_storage.exists(image.file.name):
+    if image is None or not is_whole(image.file.name, image.file_size):
         return None
     if image.retracted_at:
         raise IngestError("This picture has been retracted here, so it is not taken in again.")

@@ -14,6 +14,7 @@ COLUMNS = [
     "id",
     "sha256",
     "file",
+    "file_size",
     "filename",
     "mime_type",
     "rating",
@@ -66,7 +67,7 @@ def send_rendition(
     filename: str = "",
     may_redirect: bool = False,
 ) -> HttpResponse:
-    """:raises Http404: the file is lost."""
+    """:raises Http404: the file is lost or damaged."""
     return deliver(
         request,
         SPECS[spec].key(image.sha256),
@@ -84,12 +85,13 @@ def send_original(
 ) -> HttpResponse:
     """The file as a download: for the public only re-encoded, unless it tells nothing but what it shows.
 
-    :raises Http404: the file is lost.
+    :raises Http404: the file is lost or damaged.
     """
     if is_admin or may_leave_as_it_is(image):
         return deliver(
             request,
             image.file.name,
+            size=image.file_size,
             etag=content_name(image, "original"),
             content_type=image.mime_type,
             filename=image.filename,

@@ -1,4 +1,4 @@
-"""Files without a row and rows without a file. Nothing but the sweep here deletes files.
+"""Files without a row, and rows without a file or with another one than they had. Nothing but the sweep here deletes files.
 
 A file may be without a row because its writer died, or because its writer is still at work. Writers write even over
 equal bytes, so a file that is about to get a row is young; only old ones are swept.
@@ -31,6 +31,7 @@ PARTS = 60  # the tick takes a part a minute, so that every file is looked at on
 class Findings:
     without_row: list[str] = field(default_factory=list)  # storage keys
     without_file: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)  # of another size than the row says
 
 
 def find_orphans(shards: Iterable[str] = SHARDS, *, older_than: timedelta = OLD) -> Findings:
@@ -38,25 +39,25 @@ def find_orphans(shards: Iterable[str] = SHARDS, *, older_than: timedelta = OLD)
     findings = Findings()
     for shard in shards:
         # the files first: a row that appears in between is seen, and its file is not taken for an orphan
-        originals = {
-            f"originals/{shard}/{folder}/{name}"
+        sizes = {
+            f"originals/{shard}/{folder}/{name}": size
             for folder in list_folder(f"originals/{shard}")[0]
-            for name in list_folder(f"originals/{shard}/{folder}")[1]
+            for name, size in default_storage.list_sizes(f"originals/{shard}/{folder}").items()
         }
         rendered = {
             f"renditions/{spec}/{shard}/{name}"
             for spec in SPECS
             for name in list_folder(f"renditions/{spec}/{shard}")[1]
         }
-        rows = dict(
-            Image.objects.filter(sha256__gte=shard, sha256__lt=f"{shard}g").values_list("sha256", "file")
-        )
-        known = set(rows.values())
-        findings.without_file += sorted(known - originals)
-        for sha256 in rows:
+        rows = Image.objects.filter(sha256__gte=shard, sha256__lt=f"{shard}g")
+        rows = set(rows.values_list("sha256", "file", "file_size"))
+        known = {key for _, key, _ in rows}
+        findings.without_file += sorted(known - sizes.keys())
+        findings.damaged += sorted({key for _, key, size in rows if sizes.get(key, size) != size})
+        for sha256, *_ in rows:
             known.update(spec.key(sha256) for spec in SPECS.values())
         findings.without_row += [
-            key for key in sorted((originals | rendered) - known) if is_old(key, older_than)
+            key for key in sorted((sizes.keys() | rendered) - known) if is_old(key, older_than)
         ]
     return findings
 

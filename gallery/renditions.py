@@ -8,6 +8,8 @@ from django.core.files.storage import default_storage
 from PIL import Image as Pillow
 from PIL import ImageCms, ImageFilter, ImageOps
 
+from gallery.storage import open_whole
+
 BLUR_DETAIL = 24  # pixels on the long side: all that a blurred rendition can know of its picture
 WEBP_LIMIT = 16383  # pixels on a side
 SRGB = ImageCms.createProfile("sRGB")
@@ -147,9 +149,9 @@ def store(sha256: str, renditions: dict[Spec, bytes]) -> None:
 def rebuild(image, specs=AT_INGEST) -> None:
     """Make renditions again from the stored original.
 
-    :raises FileNotFoundError: the original is gone.
+    :raises FileNotFoundError: the original is lost or damaged.
     """
-    with image.file.storage.open(image.file.name) as file:
+    with open_whole(image.file.name, image.file_size) as file:
         data = file.read()
     if FULL in specs:
         store(image.sha256, {FULL: render(decode(data, side=FULL.side)[0], FULL)})
@@ -160,14 +162,14 @@ def rebuild(image, specs=AT_INGEST) -> None:
 
 
 def open_rendition(image, name: str) -> File:
-    """The stored rendition, made again if it is not there.
+    """The stored rendition, made again if it is not there or empty.
 
-    :raises FileNotFoundError: neither it nor the original is there.
+    :raises FileNotFoundError: neither it nor the original is there and whole.
     """
     spec = SPECS[name]
     key = spec.key(image.sha256)
     try:
-        return default_storage.open(key)
+        return open_whole(key)
     except FileNotFoundError:
         rebuild(image, [spec])
-        return default_storage.open(key)
+        return open_whole(key)

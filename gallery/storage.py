@@ -1,11 +1,18 @@
+import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
 
 from django.conf import settings
 from django.core.exceptions import SuspiciousFileOperation
+from django.core.files import File
 from django.core.files.storage import FileSystemStorage, default_storage
+from django.db import DatabaseError
 from django.utils.deconstruct import deconstructible
+
+from gallery.models import Image
+from imagineer.outages import find_outage
 
 TEMPORARY_PREFIX = ".part-"
 
@@ -32,6 +39,16 @@ class ContentStorage(ExactKeys, FileSystemStorage):
         check_key(name)
         return super().path(name)
 
+    def list_sizes(self, name) -> dict[str, int]:
+        """The files of a folder with their bytes."""
+        sizes = {}
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.path(name)) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):  # swept since the folder was read
+                    if not entry.is_dir():
+                        sizes[entry.name] = entry.stat().st_size
+        return sizes
+
     def _save(self, name, content):
         target = Path(self.path(name))
         made = make_directories(target.parent)
@@ -53,14 +70,80 @@ class ContentStorage(ExactKeys, FileSystemStorage):
         return name
 
 
+@deconstructible(path="gallery.storage.LibraryStorage")
+class LibraryStorage(ContentStorage):
+    """The library's own files, on a disk that may be away.
+
+    What is left of a disk that is not mounted is an empty folder. Whatever were stored there would be hidden as soon
+    as the disk is back, and what is missing there is not lost.
+    """
+
+    def _save(self, name, content):
+        self.check_is_here()
+        return super()._save(name, content)
+
+    def _open(self, name, mode="rb"):
+        try:
+            return super()._open(name, mode)
+        except FileNotFoundError:
+            self.check_is_here()
+            raise
+
+    def check_is_here(self) -> None:
+        """:raises OSError: there are pictures, and no folder of theirs: one that jobs wait for."""
+        originals = Path(self.location, "originals")
+        # Looked for again last: the library's first picture may have come in between.
+        if not originals.is_dir() and has_pictures() and not originals.is_dir():
+            raise OSError(
+                errno.ENODEV, "The folder of the pictures is empty although the library has pictures"
+            )
+
+
+def has_pictures() -> bool:
+    try:
+        return Image.objects.exists()
+    except DatabaseError as error:
+        if find_outage(error):
+            raise
+        return False  # no tables yet: a restore puts the files first
+
+
+def open_whole(key: str, size: int | None = None) -> File:
+    """The stored file, of so many bytes; where nobody knows how many, of any at all.
+
+    :raises FileNotFoundError: it is lost or damaged.
+    """
+    file = default_storage.open(key)
+    if has_size(file.size, size):
+        return file
+    file.close()
+    raise FileNotFoundError(errno.ENOENT, f"It has {file.size} bytes, not as many as it had", key)
+
+
+def is_whole(key: str, size: int | None = None) -> bool:
+    """Whether :func:`open_whole` would open it."""
+    try:
+        return has_size(default_storage.size(key), size)
+    except FileNotFoundError:
+        return False
+
+
+def has_size(found: int, size: int | None) -> bool:
+    return found == size if size is not None else found > 0
+
+
 def local_path(key: str) -> str:
     """Where the stored file lies on this machine; out of a bucket it is fetched the first time.
 
     :param key: made from the content, as that of LoRAs, so that a copy never grows old.
     :raises FileNotFoundError: it is not there.
+    :raises OSError: the disk is away.
     """
     try:
-        return default_storage.path(key)
+        path = default_storage.path(key)
+        if not Path(path).exists():
+            default_storage.check_is_here()
+        return path
     except NotImplementedError:  # not a disk
         copies = ContentStorage(location=settings.DATA_DIR / "cache")
         if not copies.exists(key):

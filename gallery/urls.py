@@ -4,6 +4,7 @@ from gallery import media, views
 from gallery.addresses import NAME_LENGTH
 from gallery.api import library as api
 from gallery.api import sharing as sharing_api
+from gallery.api.uploads import ImageUpload
 from gallery.sharing import KEY
 
 
@@ -50,6 +51,7 @@ page_patterns = [
 
 api_patterns = [
     path("images", api.ImageList.as_view(), name="images"),
+    path("images/upload", ImageUpload.as_view(), name="image-upload"),
     path("images/<int:pk>", api.ImageDetail.as_view(), name="image"),
     path("images/<int:pk>/thumbnail", api.ImageThumbnail.as_view(), name="image-thumbnail"),
     path("images/<int:pk>/file", api.ImageFile.as_view(), name="image-file"),

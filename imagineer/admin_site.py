@@ -6,7 +6,7 @@ from django.core.exceptions import PermissionDenied
 from django.urls import reverse
 
 from gallery.models import Album, Image, Rating
-from imagineer.jobs.health import describe_health
+from imagineer.health import describe_house
 from imagineer.jobs.models import Job, JobStatus
 
 SHOWN_JOBS = 8
@@ -46,7 +46,7 @@ class ImagineerAdminSite(AdminSite):
 
     def index(self, request, extra_context=None):
         dashboard = {
-            "health": describe_health(),
+            "health": describe_house(),
             "active_jobs": Job.objects.active().order_by("-status", "-priority", "pk")[:SHOWN_JOBS],
             "failed_jobs": Job.objects.filter(status=JobStatus.FAILED).order_by("-finished_at")[:SHOWN_JOBS],
             "unrated": Image.objects.present().filter(rating=Rating.UNRATED).count(),

@@ -5,7 +5,6 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from django_filters import rest_framework as filters
 from django_filters.rest_framework import DjangoFilterBackend
@@ -19,6 +18,7 @@ from rest_framework.response import Response
 from rest_framework.throttling import ScopedRateThrottle
 
 from imagineer.client import client_network
+from imagineer.outages import ANSWERS, PAUSE, Outage, find_outage
 
 logger = logging.getLogger(__name__)
 
@@ -75,10 +75,14 @@ class Conflict(exceptions.APIException):
 
 
 class Unavailable(exceptions.APIException):
-    status_code = 503
-    default_detail = "The database is busy or away. Try again in a moment."
+    """Something of the house is away that comes back."""
+
     default_code = "unavailable"
-    wait = 5  # seconds
+
+    def __init__(self, outage: Outage):
+        self.status_code, sentence = ANSWERS[outage]
+        self.wait = PAUSE if self.status_code == 503 else None
+        super().__init__(sentence)
 
 
 class BoundedJSONParser(JSONParser):
@@ -136,9 +140,9 @@ def handle_exception(error, context):
     if request := context.get("request"):
         # whatever was to be sent, and whatever is accepted: an error is JSON
         request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
-    if isinstance(error, (OperationalError, InterfaceError)):
-        logger.warning("database: %s", error)
-        error = Unavailable()
+    if not isinstance(error, exceptions.APIException) and (outage := find_outage(error)):
+        logger.warning("%s: %s", outage, error)
+        error = Unavailable(outage)
     if isinstance(error, Http404):
         error = exceptions.NotFound("There is nothing here.")
     elif isinstance(error, PermissionDenied):

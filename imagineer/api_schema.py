@@ -26,7 +26,8 @@ DESCRIPTIONS = {
     "410": "It is over or withdrawn, for good.",
     "415": "The body is of no type that is read here.",
     "429": "Too much at once.",
-    "503": "The database is busy or away.",
+    "503": "The database, or another part of the house, is busy or away.",
+    "507": "The disk is full.",
 }
 WITH_PAUSE = ("429", "503")
 
@@ -65,6 +66,7 @@ class ErrorsToldSchema(AutoSchema):
             "415": has_body,
             "429": bool(self.view.throttle_classes),
             "503": True,
+            "507": is_write,
         }
         return [code for code, can in can_answer.items() if can]
 

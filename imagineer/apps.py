@@ -6,6 +6,7 @@ from django.conf import settings
 from django.contrib.admin.apps import AdminConfig
 from django.core.management import call_command
 from django.db.models.signals import post_migrate
+from django.utils import timezone
 
 
 class ImagineerConfig(AppConfig):
@@ -13,6 +14,9 @@ class ImagineerConfig(AppConfig):
 
     def ready(self):
         from imagineer import checks  # noqa: F401  registers itself
+        from imagineer.jobs.reaper import on_tick
+
+        on_tick(forget_expired_sessions)
 
         # `migrate` is the first thing that is done, and runs none of the checks; where this fails, they say why
         with contextlib.suppress(OSError):
@@ -24,6 +28,13 @@ class ImagineerConfig(AppConfig):
 
 def make_cache_table(using, **_):
     call_command("createcachetable", database=using, verbosity=0)
+
+
+def forget_expired_sessions() -> int:
+    """Django leaves them to a command that nobody runs; each visitor who has confirmed an age leaves one."""
+    from django.contrib.sessions.models import Session
+
+    return Session.objects.filter(expire_date__lt=timezone.now()).delete()[0]
 
 
 class ImagineerAdminConfig(AdminConfig):

@@ -109,11 +109,12 @@ TEMPLATES = [
 
 DATABASES = {"default": env.database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'imagineer.sqlite3'}")}
 IS_SQLITE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
+SQLITE_SYNCHRONOUS = env.choice("IMAGINEER_SQLITE_SYNCHRONOUS", "NORMAL", ("NORMAL", "FULL"))
 SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
     "init_command": (
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
+        f"PRAGMA journal_mode=WAL; PRAGMA synchronous={SQLITE_SYNCHRONOUS}; "
         "PRAGMA journal_size_limit=67108864; PRAGMA temp_store=MEMORY;"
     ),
 }
@@ -128,6 +129,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # No timeout is meant: hour-long work is ended by our own watchdog, which knows whether it still moves.
 warnings.filterwarnings("ignore", message="Retry and timeout are misconfigured", module="django_q.conf")
 REDIS_URL = env.text("REDIS_URL")
+if REDIS_URL and "socket_timeout=" not in REDIS_URL:
+    # seconds; without them a Redis that takes connections and says nothing holds whoever asks it, pages too, for ever
+    REDIS_URL += f"{'&' if '?' in REDIS_URL else '?'}socket_connect_timeout=3&socket_timeout=5"
 Q_CLUSTER = {
     "name": "imagineer",
     **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
@@ -167,7 +171,7 @@ CACHES = {
 
 STORAGES = {
     "default": {
-        "BACKEND": "gallery.storage.ContentStorage",
+        "BACKEND": "gallery.storage.LibraryStorage",
         "OPTIONS": {"location": DATA_DIR / "media"},
     },
     "staticfiles": {

@@ -24,7 +24,15 @@ from gallery.renditions import decode
 from gallery.services import add_images, create_album, lock_album, lock_all, set_cover
 from gallery.weights import lora_path, model_path
 from imagineer.engine.infotext import write_png
-from imagineer.engine.types import EngineError, GenerationRequest, LoraError, LoraRef, ModelError, Reference
+from imagineer.engine.types import (
+    EngineError,
+    GenerationRequest,
+    LoraError,
+    LoraRef,
+    ModelError,
+    ModelGone,
+    Reference,
+)
 from imagineer.engine.warm import warm_engine
 from imagineer.jobs.models import Job, JobStatus
 from imagineer.jobs.progress import JobFailed, JobInterrupted, JobWaits, Progress
@@ -43,6 +51,7 @@ def draw_run(job: Job, progress: Progress) -> None:
     """Draw what the run lacks.
 
     :raises JobFailed: the model, a LoRA or the reference picture cannot be had; the sentence says what to do.
+    :raises JobWaits: the model's folder is away.
     """
     run = BatchGenerationRun.objects.for_lists().get(pk=job.pk)
     settle_interrupted(run, progress)
@@ -58,6 +67,8 @@ def draw_run(job: Job, progress: Progress) -> None:
         ]
         engine = warm_engine(model_path(run.model), device=settings.DEVICE, threads=settings.THREADS)
         card = engine.card
+    except ModelGone as error:
+        raise JobWaits(f"Waiting for the model {run.model.name}. {error}") from error
     except EngineError as error:
         raise JobFailed(f"The model {run.model.name} cannot be used. {error}") from error
     if len(loras) < len(run.loras):
@@ -82,7 +93,7 @@ def read_reference(run: BatchGenerationRun) -> Reference | None:
     try:
         with image.file.open() as file:
             data = file.read()
-    except FileNotFoundError:
+    except FileNotFoundError:  # on a disk that is here
         data = b""
     except OSError as error:
         raise JobWaits(f"The file of the reference picture {image.pk} cannot be read now.") from error
@@ -188,6 +199,8 @@ class Drawing:
             drawn = self.engine.draw([self._request(item) for item in items], on_step=self._on_step)
         except JobInterrupted:
             raise
+        except ModelGone as error:
+            raise JobWaits(f"Waiting for the model {self.run.model.name}. {error}") from error
         except ModelError as error:
             raise JobFailed(f"The model {self.run.model.name} cannot be used. {error}") from error
         except Exception as error:  # noqa: BLE001  whatever a network throws is this batch's error, not the run's

@@ -1,3 +1,6 @@
+import subprocess
+from contextlib import contextmanager
+
 import pytest
 
 from tests.clusters import (  # noqa: F401  fixtures
@@ -20,6 +23,39 @@ def a_library_of_its_own(settings, tmp_path):
         "default": {**settings.STORAGES["default"], "OPTIONS": {"location": tmp_path / "media"}}
     }
     storages._storages.clear()
+
+
+@pytest.fixture
+def unmounted(tmp_path):
+    """``with unmounted() as left:`` what is left of the pictures' disk while it is away is an empty folder."""
+
+    @contextmanager
+    def unmounted():
+        media, elsewhere = tmp_path / "media", tmp_path / "elsewhere"
+        media.rename(elsewhere)
+        media.mkdir()
+        yield media
+        media.rmdir()  # fails where something was put
+        elsewhere.rename(media)
+
+    return unmounted
+
+
+@pytest.fixture
+def locked(tmp_path):
+    """``with locked():`` nothing can be put among the pictures; even root is refused."""
+
+    @contextmanager
+    def locked():
+        originals = tmp_path / "media" / "originals"
+        if subprocess.run(["chattr", "-R", "+i", originals], capture_output=True, check=False).returncode:
+            pytest.skip("locking a folder needs root and a file system that knows of it")
+        try:
+            yield
+        finally:
+            subprocess.run(["chattr", "-R", "-i", originals], check=True)
+
+    return locked
 
 
 @pytest.fixture
@@ -56,6 +92,20 @@ def admin_api(ada):
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Token {create_api_token(ada)[1]}")
     return client
+
+
+@pytest.fixture(scope="session")
+def starter():
+    """The committed starter model, through the loading code that everybody uses."""
+    import torch
+    from diffusers import StableDiffusionPipeline
+
+    from imagineer.starter_model import STARTER_MODEL_PATH
+
+    torch.set_num_threads(1)
+    pipeline = StableDiffusionPipeline.from_pretrained(STARTER_MODEL_PATH, local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from gallery.models.images import Image, Rating, RatingSource, SourceType
 from gallery.models.labels import Label, LabelSource, LabelType
 from gallery.models.settings import LibrarySettings
 from gallery.models.sharing import SharedLink
+from gallery.models.uploads import Upload
 from gallery.models.weights import DiffusionModel, Lora
 
 __all__ = [
@@ -37,4 +38,5 @@ __all__ = [
     "RatingSource",
     "SharedLink",
     "SourceType",
+    "Upload",
 ]

@@ -7,7 +7,7 @@ from django.db.models.functions import Cast
 
 from gallery.models import Album, AlbumImage, DiffusionModel, Image, Rating
 from gallery.models.images import UNRESTRICTED
-from imagineer.jobs.models import Job, JobStatus
+from imagineer.jobs.models import ACTIVE, Job, JobStatus
 from templates_app import limits
 from templates_app.models.template import BatchTemplateVersion
 
@@ -272,6 +272,13 @@ class RunItem(models.Model):
 
     def __str__(self):
         return self.name
+
+    def status_under(self, job) -> str:
+        """What is true of it while its run's job is as it is: the ledger of a worker that was killed still says
+        “running”, and an unfinished item of a job that has ended stays there for a retry."""
+        if self.status not in ACTIVE or job.status == JobStatus.RUNNING:
+            return self.status
+        return JobStatus.QUEUED if job.is_active else JobStatus.CANCELLED
 
     @property
     def shown_image_id(self) -> int | None:

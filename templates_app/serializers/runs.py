@@ -139,9 +139,7 @@ class RunItemSerializer(serializers.ModelSerializer):
         ]
 
     def get_status(self, item) -> str:
-        """An item that a cancelled or failed run never came to is cancelled; the ledger keeps it for a retry."""
-        run_is_over = not self.context["run"].job.is_active
-        return JobStatus.CANCELLED if run_is_over and item.status == JobStatus.QUEUED else item.status
+        return item.status_under(self.context["run"].job)
 
     def get_image_id(self, item) -> int | None:
         return item.image_id if item.image_id in self.context["visible_images"] else None

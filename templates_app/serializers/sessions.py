@@ -111,10 +111,9 @@ class StepSerializer(OpenSerializer):
         }
 
     def _alternative(self, item, job) -> dict:
-        is_left = item.status == JobStatus.QUEUED and not job.is_active
         return {
             "variant": item.variant,
-            "status": JobStatus.CANCELLED if is_left else item.status,
+            "status": item.status_under(job),
             "seed": item.seed,
             "image_id": item.image_id,
             "is_kept": item.is_kept,

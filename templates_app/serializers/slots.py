@@ -55,14 +55,13 @@ class CandidateSerializer(serializers.Serializer):
 
     def to_representation(self, item: RunItem) -> dict:
         context = self.context
-        is_over = not item.run.job.is_active and item.status == JobStatus.QUEUED
         is_told = context["viewer"].is_admin or (
             context["tells_texts"] and item.image_id in context["clear_images"]
         )
         return {
             "run_id": item.run_id,
             "variant": item.variant,
-            "status": JobStatus.CANCELLED if is_over else item.status,
+            "status": item.status_under(item.run.job),
             "error": item.error if context["viewer"].is_admin else None,
             "seed": item.seed if is_told else None,
             "prompt": item.prompt if is_told else None,

@@ -124,12 +124,11 @@ def slots_for(
         is_told = tells_texts and (
             viewer.is_admin or (not picture.is_blurred if picture else item.status != JobStatus.COMPLETED)
         )
-        is_over = not run.job.is_active and item.status == JobStatus.QUEUED
         error = item.error if viewer.is_admin else FAILED_FOR_THE_PUBLIC if item.error else ""
         slots.append(
             Slot(
                 item=item,
-                status=JobStatus.CANCELLED if is_over else item.status,
+                status=item.status_under(run.job),
                 name=item.name.replace("_", " ") if is_told else "",
                 tile=picture,
                 error=error if item.status != JobStatus.COMPLETED and is_told else "",

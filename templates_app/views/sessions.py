@@ -14,7 +14,6 @@ from gallery.tiles import tile
 from gallery.visibility import Viewer
 from imagineer.api import MAX_ID
 from imagineer.jobs import runner
-from imagineer.jobs.models import JobStatus
 from templates_app import sessions
 from templates_app.drawing_form import SessionForm, StepForm, initial_from
 from templates_app.limits import MAX_VARIANTS
@@ -216,7 +215,7 @@ def show(request, session: GenerationSession, step: GenerationStep, form: StepFo
             "tile": tile(item.image, viewer) if item.image else None,
             "is_chosen": item.image_id is not None and item.image_id == step.chosen_image_id,
             "is_gone": bool(item.image and item.image.is_gone),
-            "is_left": item.status == JobStatus.QUEUED and not job.is_active,
+            "status": item.status_under(job),
         }
         for item in items
     ]

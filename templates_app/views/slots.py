@@ -210,7 +210,7 @@ def _show(request, run, viewer, own, *, form: RerollForm | None = None):
         name=own[0].name.replace("_", " "),
         own=own,
         pictures=sorted(pictures, key=lambda picture: (picture["item"].run_id, picture["item"].variant)),
-        waiting=[item for item in items if item.status in ACTIVE and item.run.job.is_active],
+        waiting=[(item, told) for item in items if (told := item.status_under(item.run.job)) in ACTIVE],
         failed=[item for item in items if item.status == JobStatus.FAILED],
         form=form or RerollForm(slot=own[0]),
         previous=rows.filter(position__lt=position).last(),

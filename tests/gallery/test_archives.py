@@ -1,4 +1,5 @@
 import io
+import os
 import zipfile
 
 import pytest
@@ -141,6 +142,12 @@ def test_a_lost_file_spoils_no_zip(visitor, album, three):
     files = unzip(visitor.get(f"/api/albums/{album.pk}/download"))
     assert list(files) == ["Photo.webp", "Ace_of_Spades.png", "Missing pictures.txt"]
     assert b"1 of the pictures" in files["Missing pictures.txt"]
+
+
+def test_a_file_that_was_cut_short_is_missing_from_a_zip(visitor, album, three):
+    os.truncate(three[1].file.path, 9)
+    files = unzip(visitor.get(f"/api/albums/{album.pk}/download"))
+    assert list(files) == ["Photo.webp", "Ace_of_Spades.png", "Missing pictures.txt"]
 
 
 def test_an_empty_album_is_an_empty_zip_and_head_reads_no_picture(visitor, album, three):

@@ -23,6 +23,7 @@ from gallery.renditions import BLURRED, FULL, GRID, LARGE, open_rendition
 from gallery.sharing import create_shared_link
 from gallery.storage import local_path
 from gallery.weights import lora_path
+from imagineer.outages import Outage, find_outage
 
 pytestmark = pytest.mark.django_db
 
@@ -145,6 +146,22 @@ def test_the_sweep_finds_and_deletes_what_has_no_row(bucket, take_in):
     assert find_orphans([image.sha256[:2]]).without_file == [image.file.name]
 
 
+def test_what_the_bucket_holds_cut_short_is_named_not_sent_and_put_back(bucket, take_in, album, visitor):
+    image = take_in(1, album=album, source_type="manual")
+    drawn = take_in(2, album=album, source_type="batch_generation")
+    whole = default_storage.open(image.file.name).read()
+    for key in (image.file.name, drawn.file.name, GRID.key(image.sha256), GRID.key(drawn.sha256)):
+        default_storage.save(key, ContentFile(b""))
+    findings = find_orphans([image.sha256[:2], drawn.sha256[:2]])
+    assert sorted(findings.damaged) == sorted([image.file.name, drawn.file.name])
+    assert findings.without_file == []
+    for address in (f"/api/images/{drawn.pk}/file", media_url(image, GRID)):
+        assert visitor.get(address).status_code == 404
+    assert take_in(1) == image and default_storage.open(image.file.name).read() == whole
+    assert visitor.get(media_url(image, GRID)).status_code == 302
+    assert default_storage.size(GRID.key(image.sha256)) > 0
+
+
 def test_missing_renditions_are_made_by_the_command(bucket, take_in, capsys):
     image = take_in(1)
     before = default_storage.open(GRID.key(image.sha256)).read()
@@ -186,8 +203,9 @@ def test_a_bucket_that_is_away_is_a_disk_that_is_away(bucket, settings, take_in,
     for wrong in ({"bucket_name": "no-such-bucket"}, {"endpoint_url": "http://127.0.0.1:9"}):
         settings.STORAGES = settings.STORAGES | {"default": away | {"OPTIONS": away["OPTIONS"] | wrong}}
         storages._storages.clear()
-        with pytest.raises(OSError, match="bucket"):
+        with pytest.raises(OSError, match="bucket") as error:
             default_storage.save("originals/ab/cd/x.png", ContentFile(b"x"))
+        assert find_outage(error.value) is Outage.STORAGE, "jobs wait for it"
     assert image.file.name
 
 

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from django.core.files.storage import default_storage
 from django.test import Client
@@ -160,6 +162,45 @@ def test_a_lost_file_is_not_there_and_does_not_break_the_page(take_in, album, vi
     default_storage.delete(image.file.name)
     assert visitor.get(media_url(image, GRID)).status_code == 404
     assert visitor.get(f"/images/{image.pk}").status_code == 200
+
+
+@pytest.mark.parametrize("proxy", ["", "/_media"])
+@pytest.mark.parametrize("size", [0, 9])
+def test_an_original_that_was_cut_short_is_not_sent_as_if_it_were_whole(
+    take_in, album, visitor, curator, settings, size, proxy
+):
+    settings.X_ACCEL = proxy
+    drawn, sent = take_in(1, album=album, source_type="batch_generation"), take_in(2, album=album)
+    for image in (drawn, sent):
+        assert curator.get(f"/api/images/{image.pk}/file").status_code == 200
+        os.truncate(default_storage.path(image.file.name), size)
+    for image in (drawn, sent):  # the one as it is, of the other a copy that would be made now
+        for client in (visitor, curator):
+            assert client.get(f"/api/images/{image.pk}/file").status_code == 404
+            assert client.head(f"/api/images/{image.pk}/file").status_code == 404
+        assert visitor.get(media_url(image, GRID)).status_code == 200
+
+
+@pytest.mark.parametrize("proxy", ["", "/_media"])
+def test_an_empty_rendition_is_made_again_before_it_is_sent(take_in, album, visitor, settings, proxy):
+    settings.X_ACCEL = proxy
+    image = take_in(album=album)
+    key = GRID.key(image.sha256)
+    whole = default_storage.open(key).read()
+    for address in (media_url(image, GRID), f"/api/images/{image.pk}/thumbnail"):
+        os.truncate(default_storage.path(key), 0)
+        response = visitor.get(address)
+        assert response.status_code == 200 and default_storage.open(key).read() == whole
+        assert b"".join(response) == (b"" if proxy else whole)
+
+
+def test_whether_a_file_is_whole_costs_no_query(take_in, album, visitor, django_assert_num_queries):
+    image = take_in(album=album, source_type="batch_generation")
+    with django_assert_num_queries(1):
+        assert visitor.get(f"/api/images/{image.pk}/file").status_code == 200
+    os.truncate(default_storage.path(GRID.key(image.sha256)), 0)
+    with django_assert_num_queries(1):
+        assert visitor.get(media_url(image, GRID)).status_code == 200
 
 
 # ---- Parts of a file, and its head

@@ -87,6 +87,23 @@ def test_rows_that_have_lost_their_file_are_named(take_in):
     assert find_orphans().without_file == [image.file.name]
 
 
+def test_files_that_are_not_as_long_as_their_rows_say_are_named(take_in, capsys):
+    whole, empty, short = (take_in(number) for number in range(3))
+    for image, size in ((empty, 0), (short, short.file_size - 1)):
+        os.truncate(default_storage.path(image.file.name), size)
+    damaged = sorted([empty.file.name, short.file.name])
+    findings = find_orphans()
+    assert sorted(findings.damaged) == damaged and findings.without_file == findings.without_row == []
+    with pytest.raises(SystemExit) as end:
+        call_command("find_orphans", json=True)
+    assert end.value.code == 1 and json.loads(capsys.readouterr().out)["damaged"] == findings.damaged
+    with pytest.raises(SystemExit):
+        call_command("find_orphans")
+    told = capsys.readouterr()
+    assert f"damaged: {empty.file.name}" in told.out and "Every file" not in told.out
+    assert "of 2 are damaged" in told.err and whole.file.name not in told.out
+
+
 def test_an_hour_of_ticks_looks_at_every_file():
     keys = [orphan(f"originals/{shard}/00/{shard}00.png", hours=9) for shard in SHARDS[::17]]
     this_minute = int(time.time() // 60)
@@ -97,7 +114,8 @@ def test_an_hour_of_ticks_looks_at_every_file():
 def test_the_command_tells_and_mends(take_in, capsys):
     image, key = take_in(), orphan(hours=2)
     call_command("find_orphans", json=True)
-    assert json.loads(capsys.readouterr().out) == {"without_row": [key], "deleted": 0, "without_file": []}
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"without_row": [key], "deleted": 0, "without_file": [], "damaged": []}
     call_command("find_orphans", fix=True)
     assert f"deleted: {key}" in capsys.readouterr().out
     call_command("find_orphans")

@@ -1,4 +1,5 @@
 import io
+import os
 
 import numpy
 import pytest
@@ -74,6 +75,23 @@ def test_a_lost_rendition_is_made_again_when_somebody_asks(take_in):
     image = take_in()
     default_storage.delete(GRID.key(image.sha256))
     assert Pillow.open(open_rendition(image, "grid")).format == "WEBP"
+
+
+def test_an_empty_rendition_is_made_again_when_somebody_asks_and_by_the_command(take_in):
+    image = take_in()
+    before = read(GRID, image)
+    for ask in (lambda: open_rendition(image, "grid"), lambda: call_command("rebuild_renditions")):
+        os.truncate(default_storage.path(GRID.key(image.sha256)), 0)
+        ask()
+        assert read(GRID, image) == before
+
+
+def test_nothing_is_made_from_an_original_that_was_cut_short(take_in):
+    image = take_in()
+    default_storage.delete(GRID.key(image.sha256))
+    os.truncate(default_storage.path(image.file.name), 9)
+    with pytest.raises(FileNotFoundError):
+        open_rendition(image, "grid")
 
 
 def test_the_command_makes_what_is_missing_and_says_what_it_cannot(take_in, capsys):

@@ -9,13 +9,15 @@ from django.core.files.storage import default_storage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gallery.storage import ContentStorage
+from gallery.storage import ContentStorage, local_path
+from imagineer.outages import Outage, find_outage
 
 
 def files_under(path: Path) -> list[str]:
     return sorted(str(found.relative_to(path)) for found in path.rglob("*") if found.is_file())
 
 
+@pytest.mark.django_db
 def test_a_file_lies_under_exactly_the_key_that_was_asked_for():
     assert default_storage.save("originals/ab/cd/abcd.png", ContentFile(b"one")) == "originals/ab/cd/abcd.png"
     assert default_storage.save("originals/ab/cd/abcd.png", ContentFile(b"two")) == "originals/ab/cd/abcd.png"
@@ -96,3 +98,52 @@ def test_a_file_that_the_disk_cannot_hold_leaves_nothing_behind(tmp_path, disk_t
         storage.save("a/whole", ContentFile(b"y" * 500_000))
     assert files_under(tmp_path) == ["a/whole"]
     assert (tmp_path / "a/whole").read_bytes() == b"x" * 50_000
+
+
+# ---- A disk that is away
+
+
+def test_on_a_disk_that_is_away_nothing_is_stored_and_nothing_counts_as_lost(take_in, unmounted):
+    image = take_in(1)
+    attempts = [
+        lambda: default_storage.save("renditions/grid/ab/x.webp", ContentFile(b"x")),
+        lambda: default_storage.open(image.file.name),
+        lambda: local_path("loras/ink.safetensors"),
+        lambda: take_in(2),
+    ]
+    for attempt in attempts:
+        with unmounted() as left:
+            with pytest.raises(OSError, match="although the library has pictures") as error:
+                attempt()
+            assert find_outage(error.value) is Outage.STORAGE, "jobs wait for it"
+            left.rmdir()  # not even a folder is left
+            with pytest.raises(OSError, match="although the library has pictures"):
+                attempt()
+            assert not left.exists()
+            left.mkdir()
+    assert default_storage.open(image.file.name).read()
+
+
+def test_one_file_that_is_lost_on_a_disk_that_is_here_is_lost(take_in):
+    image = take_in(1)
+    default_storage.delete(image.file.name)
+    with pytest.raises(FileNotFoundError):
+        default_storage.open(image.file.name)
+
+
+def test_the_database_is_asked_only_while_there_is_no_folder(take_in, django_assert_num_queries):
+    take_in(1)
+    with django_assert_num_queries(0):
+        default_storage.save("renditions/grid/ab/x.webp", ContentFile(b"x"))
+
+
+@pytest.mark.django_db
+def test_the_first_picture_of_a_library_does_not_make_the_next_one_wait(tmp_path, monkeypatch):
+    """Another thread puts it in place between the look for the folder and the look for its row."""
+
+    def a_moment_later() -> bool:
+        (tmp_path / "media" / "originals").mkdir(parents=True)
+        return True
+
+    monkeypatch.setattr("gallery.storage.has_pictures", a_moment_later)
+    assert default_storage.save("originals/ab/cd/two.png", ContentFile(b"two"))

@@ -29,6 +29,10 @@ def check(*options, program="", **variables) -> subprocess.CompletedProcess:
     ("variables", "words"),
     [
         ({"IMAGINEER_JOB_LEASE": "soon"}, ["imagineer.E001", "IMAGINEER_JOB_LEASE", "from 1 to 3600"]),
+        (
+            {"IMAGINEER_SQLITE_SYNCHRONOUS": "OFF"},
+            ["imagineer.E001", "IMAGINEER_SQLITE_SYNCHRONOUS", "NORMAL, FULL"],
+        ),
         ({"DJANGO_DEBUG": "perhaps"}, ["imagineer.E001", "DJANGO_DEBUG"]),
         ({"IMAGINEER_DATA_DIR": "/proc/nowhere"}, ["imagineer.E002", "/proc/nowhere"]),
         ({"Q_CLUSTER_NAME": "gpus"}, ["imagineer.E004", "gpus"]),
@@ -51,6 +55,20 @@ def test_a_model_that_is_not_there_is_a_warning_since_the_gallery_serves_without
 def test_good_settings_pass(tmp_path):
     done = check(IMAGINEER_DATA_DIR=str(tmp_path))
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("mode", "level"), [("NORMAL", 1), ("FULL", 2)])
+def test_sqlite_waits_for_the_disk_as_it_is_told(tmp_path, mode, level):
+    ask = (
+        "import django; django.setup(); from django.db import connection as c; "
+        "print(c.cursor().execute('PRAGMA synchronous').fetchone())"
+    )
+    variables = {
+        "IMAGINEER_DATA_DIR": str(tmp_path),
+        "DATABASE_URL": "",
+        "IMAGINEER_SQLITE_SYNCHRONOUS": mode,
+    }
+    assert check(program=ask, **variables).stdout == f"({level},)\n"
 
 
 def test_without_a_secret_key_nothing_starts_outside_debug(tmp_path):

@@ -135,16 +135,37 @@ def test_a_run_draws_only_what_it_lacks(tiny):
     assert run.items.filter(status=JobStatus.COMPLETED).count() == 3
 
 
-def test_a_missing_model_fails_the_run_with_what_to_do(tiny, tmp_path, settings):
-    gone = tmp_path / "gone"
-    shutil.copytree(tiny, gone)
-    settings.MODEL = str(gone)
+def test_a_run_waits_for_a_model_whose_folder_is_gone_and_goes_on_when_it_is_back(tiny, tmp_path, settings):
+    folder = tmp_path / "moved"
+    shutil.copytree(tiny, folder)
+    settings.MODEL = str(folder)
     run = start_run()
-    shutil.rmtree(gone)
+    folder.rename(tmp_path / "elsewhere")
     run = draw(run)
-    assert run.job.status == JobStatus.FAILED
-    assert "no model folder" in run.job.error
+    assert (run.job.status, run.job.crashes) == (JobStatus.QUEUED, 0)
+    assert "Waiting for the model moved. There is no model folder" in run.job.message
+    assert run.job.not_before is not None
     assert not Album.objects.exists()
+    (tmp_path / "elsewhere").rename(folder)
+    Job.objects.update(not_before=None)
+    assert_whole(draw(run))
+
+
+def test_a_run_waits_while_its_model_is_being_copied(tiny, tmp_path, settings):
+    folder = tmp_path / "copied"
+    shutil.copytree(tiny, folder)
+    settings.MODEL = str(folder)
+    run = start_run()
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    whole = weights.read_bytes()
+    for so_far in (b"", whole[:4], whole[:1000], whole[:-1]):
+        weights.write_bytes(so_far)
+        run = draw(again(run))
+        assert run.job.status == JobStatus.QUEUED
+        assert "Copy it again" in run.job.message
+        Job.objects.update(not_before=None)
+    weights.write_bytes(whole)
+    assert_whole(draw(again(run)))
 
 
 def test_a_broken_model_fails_the_run_and_a_retry_after_mending_draws_it(tiny, tmp_path, settings):
@@ -154,7 +175,7 @@ def test_a_broken_model_fails_the_run_and_a_retry_after_mending_draws_it(tiny, t
     run = start_run()
     weights = broken / "unet" / "diffusion_pytorch_model.safetensors"
     whole = weights.read_bytes()
-    weights.write_bytes(whole[:1000])
+    weights.write_bytes(whole[:8] + b"x" + whole[9:])
     run = draw(run)
     assert run.job.status == JobStatus.FAILED
     assert run.model.name in run.job.error
@@ -272,6 +293,21 @@ def test_a_full_disk_makes_the_run_wait_and_leaves_nothing_half_written(tiny, sm
     assert not Image.objects.exists()
     assert [path for path in small_disk.rglob("*") if path.is_file()] == [filler]
     filler.unlink()
+    Job.objects.update(not_before=None)
+    assert_whole(draw(run))
+
+
+@pytest.mark.parametrize("fault", ["unmounted", "locked"])
+def test_a_folder_of_pictures_that_takes_nothing_makes_the_run_wait_and_gets_nothing(tiny, fault, request):
+    take_away = request.getfixturevalue(fault)
+    template = make_template()
+    draw(start_run(template))
+    run = start_run(template, seed=8)
+    with take_away():
+        run = draw(run)
+    assert (run.job.status, run.job.failed) == (JobStatus.QUEUED, 0)
+    assert run.job.not_before and "the place of the pictures" in run.job.message
+    assert not run.items.exclude(status=JobStatus.QUEUED).exists()
     Job.objects.update(not_before=None)
     assert_whole(draw(run))
 

@@ -143,6 +143,16 @@ def test_a_lost_file_fails_the_run_and_a_retry_after_putting_it_back_draws_it(ti
     assert_whole(draw(ordering.retry_run(run)))
 
 
+def test_a_run_whose_reference_lies_on_a_disk_that_is_away_waits_for_it(tiny, picture, unmounted):
+    run = start_run(reference_image_id=picture.pk)
+    with unmounted():
+        run = draw(run)
+    assert (run.job.status, run.job.error) == (JobStatus.QUEUED, "")
+    assert run.job.not_before and "cannot be read now" in run.job.message
+    Job.objects.update(not_before=None)
+    assert_whole(draw(run))
+
+
 def test_a_file_that_is_another_one_is_not_drawn_from(tiny, picture):
     run = start_run(reference_image_id=picture.pk)
     default_storage.delete(picture.file.name)

@@ -18,7 +18,7 @@ from gallery.services import (
     trash_image,
 )
 from gallery.trash import purge_image
-from imagineer.jobs import runner
+from imagineer.jobs import reaper, runner
 from imagineer.jobs.models import Job, JobStatus
 from templates_app import slots
 from templates_app.models import BatchGenerationRun, RunItem
@@ -228,6 +228,45 @@ def test_a_run_is_cancelled_and_retried_from_its_page(desk):
     run.job.refresh_from_db()
     assert run.job.status == JobStatus.QUEUED
     assert "is queued" in desk.post(f"/runs/{run.pk}/retry", follow=True).content.decode()
+
+
+def killed_while_drawing(run):
+    """As a worker leaves it that was killed with the items of its batch in hand."""
+    assert runner.claim("gpu").pk == run.pk
+    run.items.filter(position__lt=3).update(status=JobStatus.RUNNING)
+    run.job.refresh_from_db()
+
+
+def told_of(run, client, admin_api) -> set:
+    """What the items without a picture are called on the page of the run and in the API, which agree."""
+    items = admin_api.get(f"/api/runs/{run.pk}/items").json()["items"]
+    shown = re.findall(r'<li class="slot (\w+)', text_of(client, run.get_absolute_url()))
+    assert shown == [item["status"] for item in items]
+    return set(shown)
+
+
+def test_nothing_is_being_drawn_once_the_worker_of_a_run_is_dead(desk, admin_api):
+    run = start_run()
+    killed_while_drawing(run)
+    assert told_of(run, desk, admin_api) == {"running", "queued"}
+    reaper.put_back(run.job)
+    assert told_of(run, desk, admin_api) == {"queued"}
+    runner.request_cancel(run.job)
+    assert told_of(run, desk, admin_api) == {"cancelled"}
+    slot = text_of(desk, f"{run.get_absolute_url()}/slots/1")
+    assert "running" not in slot
+    desk.post(f"/runs/{run.pk}/retry")
+    assert told_of(run, desk, admin_api) == {"queued"}
+    assert not run.items.exclude(status=JobStatus.QUEUED).exists(), "the retry draws them"
+
+
+def test_a_run_that_was_asked_to_stop_before_its_worker_died_is_not_drawn_for_ever(desk, admin_api):
+    run = start_run()
+    killed_while_drawing(run)
+    runner.request_cancel(run.job)
+    run.job.refresh_from_db()
+    reaper.put_back(run.job)
+    assert told_of(run, desk, admin_api) == {"cancelled"}
 
 
 def test_only_admins_act_on_runs_and_slots(client, stranger):

@@ -7,7 +7,7 @@ from gallery.orphans import SHARDS, find_lost_loras, find_orphans, sweep
 
 
 class Command(BaseCommand):
-    help = "Find files without a row (older than an hour) and rows without their file."
+    help = "Find files without a row (older than an hour), and rows whose file is lost or damaged."
 
     def add_arguments(self, parser):
         parser.add_argument("--fix", action="store_true", help="Delete the files that have no row.")
@@ -16,24 +16,30 @@ class Command(BaseCommand):
     def handle(self, **options):
         fix = options["fix"]
         look = sweep if fix else find_orphans
-        without_row, without_file = [], find_lost_loras()
+        without_row, without_file, damaged = [], find_lost_loras(), []
         for shard in tqdm(SHARDS, desc="Looking", unit="shard", leave=False, disable=None):
             found = look([shard])
             without_row += found.without_row
             without_file += found.without_file
-        self.report(without_row, without_file, fix, options["json"])
-        if without_file:
-            self.stderr.write(f"{len(without_file)} rows have lost their file.")
+            damaged += found.damaged
+        self.report(without_row, without_file, damaged, fix, options["json"])
+        if without_file or damaged:
+            self.stderr.write(
+                f"{len(without_file)} rows have lost their file, and the files of {len(damaged)} are damaged. Restore "
+                "them from a backup, or upload the pictures again."
+            )
             raise SystemExit(1)
 
-    def report(self, without_row, without_file, fix, as_json):
+    def report(self, without_row, without_file, damaged, fix, as_json):
         if as_json:
             found = {"without_row": without_row, "deleted": len(without_row) if fix else 0}
-            self.stdout.write(json.dumps(found | {"without_file": without_file}))
+            self.stdout.write(json.dumps(found | {"without_file": without_file, "damaged": damaged}))
             return
         for key in without_row:
             self.stdout.write(f"{'deleted' if fix else 'without a row'}: {key}")
         for key in without_file:
             self.stdout.write(f"lost: {key}")
-        if not without_row and not without_file:
+        for key in damaged:
+            self.stdout.write(f"damaged: {key}")
+        if not without_row and not without_file and not damaged:
             self.stdout.write("Every file has its row, and every row its file.")

@@ -1,11 +1,11 @@
 import json
 
-from django.core.files.storage import default_storage
 from django.core.management.base import BaseCommand
 from tqdm import tqdm
 
 from gallery.models import Image
 from gallery.renditions import expected, rebuild
+from gallery.storage import is_whole
 
 
 class Command(BaseCommand):
@@ -17,11 +17,11 @@ class Command(BaseCommand):
 
     def handle(self, **options):
         made, failed = 0, []
-        images = Image.objects.only("id", "sha256", "file", "width", "height").order_by("pk")
+        images = Image.objects.only("id", "sha256", "file", "file_size", "width", "height").order_by("pk")
         for image in tqdm(images.iterator(500), total=images.count(), unit="picture", disable=None):
             specs = expected(image.width, image.height)
             if not options["all"]:
-                specs = [spec for spec in specs if not default_storage.exists(spec.key(image.sha256))]
+                specs = [spec for spec in specs if not is_whole(spec.key(image.sha256))]
             if not specs:
                 continue
             try:

@@ -1,11 +1,13 @@
 """`make demo`: the whole house on one machine, and a first album that it draws by itself."""
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 from django.conf import settings
 from django.contrib.auth.tokens import default_token_generator
@@ -18,6 +20,7 @@ from django.utils.http import urlsafe_base64_encode
 
 from imagineer.accounts.services import make_admin
 from imagineer.jobs.models import JobStatus
+from imagineer.jobs.processes import die_with
 from templates_app import ordering
 from templates_app.management.run_command import follow
 from templates_app.models import BatchGenerationRun, BatchTemplate
@@ -50,10 +53,12 @@ class Command(BaseCommand):
                     f"Choose another: make demo PORT={port + 1}"
                 ) from error
         self.stderr.write("Preparing the library …")
-        call_command("migrate", interactive=False, verbosity=0)
-        call_command("seed_templates", verbosity=0, stdout=self.stderr)
         settings.ADMIN_EMAILS.append(CURATOR)
-        curator = make_admin(CURATOR)
+        with _alone_in_the_library():
+            call_command("migrate", interactive=False, verbosity=0)
+            call_command("seed_templates", verbosity=0, stdout=self.stderr)
+            curator = make_admin(CURATOR)
+            run = self._order_zodiac(curator)
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _leave)
         children = []
@@ -65,7 +70,7 @@ class Command(BaseCommand):
                 self._start("work", "gpu"),
             ]
             base = f"http://{HOST}:{port}"
-            run = self._draw_zodiac(curator, children)
+            run = self._follow(run, children)
             self.stdout.write(f"\nThe album:  {base}/albums/{run.album_id}")
             self.stdout.write(f"Sign in:    {base}{sign_in_link(curator)}   (once, as the demo's curator)")
             self.stdout.write(f"The admin:  {base}/admin/      The API: {base}/api/docs")
@@ -84,6 +89,8 @@ class Command(BaseCommand):
                 child.wait(timeout=20)
 
     def _start(self, *command) -> subprocess.Popen:
+        """It ends with this command, even when that is killed."""
+        mine = os.getpid()
         log = (
             settings.DATA_DIR / f"demo-{command[0]}-{command[1].rpartition(':')[0] or command[1]}.log"
         ).open("ab")
@@ -96,6 +103,7 @@ class Command(BaseCommand):
             stdout=log,
             stderr=log,
             start_new_session=True,
+            preexec_fn=lambda: die_with(mine),
         )
 
     def _check(self, children) -> None:
@@ -106,7 +114,7 @@ class Command(BaseCommand):
                     f"its log is in {settings.DATA_DIR} (demo-*.log)."
                 )
 
-    def _draw_zodiac(self, curator, children) -> BatchGenerationRun:
+    def _order_zodiac(self, curator) -> BatchGenerationRun:
         """The demo's run: the one there is, however far it came, else a new one."""
         template = BatchTemplate.objects.get(name=TEMPLATE)
         run = BatchGenerationRun.objects.filter(
@@ -122,6 +130,9 @@ class Command(BaseCommand):
             )
         elif run.job.status in (JobStatus.FAILED, JobStatus.CANCELLED) or run.job.failed:
             run = ordering.retry_run(run)
+        return run
+
+    def _follow(self, run: BatchGenerationRun, children) -> BatchGenerationRun:
         job = follow(run.pk, while_waiting=lambda: self._check(children))
         run = BatchGenerationRun.objects.for_lists().get(pk=run.pk)
         if job.status != JobStatus.COMPLETED or run.album_id is None:
@@ -133,6 +144,15 @@ def sign_in_link(user) -> str:
     """A link that signs in once: its token is bound to the last sign-in, which using it changes."""
     uid = urlsafe_base64_encode(force_bytes(user.pk))
     return reverse("demo-sign-in", args=[uid, default_token_generator.make_token(user)])
+
+
+@contextmanager
+def _alone_in_the_library():
+    """One demo after the other; the kernel lets go of the lock when this process ends, however it ends."""
+    settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+    with (settings.DATA_DIR / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _leave(signum, frame):

@@ -7,8 +7,7 @@ from django.core import checks
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
+from django.db import DatabaseError, InterfaceError
 
 from gallery.models import DiffusionModel
 from gallery.orphans import find_orphans
@@ -16,7 +15,11 @@ from gallery.services import find_wrong_publicity
 from gallery.weights import find_model, model_path
 from imagineer.engine.model_folder import read_model
 from imagineer.engine.types import ModelError
-from imagineer.jobs.health import describe_health
+from imagineer.health import disk_problems
+from imagineer.jobs.doorbell import describe_silence
+from imagineer.jobs.health import DATABASE_AWAY, describe_health, describe_lock
+from imagineer.jobs.workers import waiting_migrations
+from imagineer.upgrade import describe_upgrade
 
 LOW_SPACE = 2 * 2**30  # bytes
 
@@ -51,18 +54,25 @@ class Command(BaseCommand):
         problems = [issue for issue in checks.run_checks() if issue.level >= checks.ERROR]
         yield "settings", " ".join(str(issue.msg) for issue in problems)
         try:
-            executor = MigrationExecutor(connection)
-            waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
-        except DatabaseError as error:
-            yield "database", f"The database does not answer: {error}. Look at DATABASE_URL."
-            return
-        yield "database", f"{len(waiting)} migrations wait; run `manage.py migrate`." if waiting else ""
+            waiting = waiting_migrations()
+        except (DatabaseError, InterfaceError) as error:
+            yield "database", f"{DATABASE_AWAY} Look at DATABASE_URL. ({' '.join(str(error).split())})"
+            waiting = None
+        else:
+            unmigrated = f"{len(waiting)} migrations wait; run `manage.py migrate`." if waiting else ""
+            lock = describe_lock()
+            yield "database", unmigrated or lock
+        yield "upgrade", describe_upgrade()
+        yield "disk", " ".join(disk_problems())
         yield "files", self._files()
-        if waiting:
+        silence = describe_silence()
+        yield "broker", silence
+        if waiting is None or waiting:
             return
-        yield "model", self._model()
-        health = describe_health()
-        yield "workers", " ".join(health["problems"])
+        if not lock:
+            yield "model", self._model()
+        problems = describe_health()["problems"]
+        yield "workers", " ".join(problem for problem in problems if problem not in (lock, silence))
         yield (
             "publicity",
             f"{wrong} pictures are marked public and are not, or the other way round; save their albums again."
@@ -72,9 +82,9 @@ class Command(BaseCommand):
         orphans = find_orphans()
         yield (
             "orphans",
-            f"{len(orphans.without_row)} files have no row and {len(orphans.without_file)} rows no file; "
-            "`manage.py find_orphans` names them."
-            if orphans.without_row or orphans.without_file
+            f"{len(orphans.without_row)} files have no row, {len(orphans.without_file)} rows no file and "
+            f"{len(orphans.damaged)} a damaged one; `manage.py find_orphans` names them."
+            if orphans.without_row or orphans.without_file or orphans.damaged
             else "",
         )
 
@@ -83,7 +93,13 @@ class Command(BaseCommand):
             name = default_storage.save("tmp/doctor", ContentFile(b"doctor"))
             default_storage.delete(name)
         except OSError as error:
-            return f"Pictures cannot be stored under {settings.DATA_DIR}: {error.strerror}."
+            return (
+                f"Pictures cannot be stored under {settings.DATA_DIR}: {error.strerror}. Mount the disk, make room, or "
+                "give the folder to the user that runs Imagineer; what waits then goes on by itself. If all pictures "
+                "are lost for good, make an empty folder media/originals there."
+            )
+        except (DatabaseError, InterfaceError):
+            return ""  # told above
         free = shutil.disk_usage(settings.DATA_DIR).free
         return (
             f"Only {free / 2**30:.1f} GiB are free; runs wait when the disk is full."
@@ -97,6 +113,8 @@ class Command(BaseCommand):
                 return f"IMAGINEER_MODEL is {settings.MODEL!r}, and there is no such model."
         except ModelError as error:
             return str(error)
+        except DatabaseError as error:  # a model that is asked for the first time gets its row
+            return f"The models cannot be looked at while the database takes nothing ({error})."
         folders = {model_path(model) for model in DiffusionModel.objects.enabled()}
         if settings.MODELS_DIR.is_dir():
             folders |= {folder for folder in settings.MODELS_DIR.iterdir() if folder.is_dir()}
