@@ -12,7 +12,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-SUBJECTS = ("generation", "run", "jobs", "gallery", "contention", "starter")
+SUBJECTS = ("generation", "run", "jobs", "gallery", "visitors", "contention", "reliability", "starter")
 RESULTS = Path(__file__).parent / "results.json"
 
 

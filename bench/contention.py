@@ -4,14 +4,14 @@ The writers do what workers and curators do, by the same services: jobs claimed,
 albums filled, labels, progress. Each error is counted by its sentence; a lock that outlasts the busy timeout is one.
 """
 
-import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+
+from bench.library import a_library, fill
 
 WRITERS, READERS, THREADS = 4, 50, 10  # readers in processes of ten threads
 ADDRESSES = (
@@ -28,22 +28,7 @@ ADDRESSES = (
 
 def measure(full: bool = False):
     seconds = 600 if full else 60
-    with tempfile.TemporaryDirectory(prefix="imagineer-bench-") as folder:
-        os.environ |= {
-            "IMAGINEER_DATA_DIR": folder,
-            "DATABASE_URL": f"sqlite:///{folder}/bench.sqlite3",
-            "DJANGO_SETTINGS_MODULE": "tests.cluster_settings",
-            "DJANGO_ALLOWED_HOSTS": "testserver",
-        }
-        import django
-
-        django.setup()
-        from django.core.management import call_command
-
-        from bench.gallery import fill
-
-        call_command("migrate", verbosity=0)
-        call_command("collectstatic", verbosity=0, interactive=False)
+    with a_library(settings="tests.cluster_settings"):
         fill(0, 1000)
         until = time.time() + seconds + 5  # that all have started
         parts = [start("write", until, number) for number in range(WRITERS)]

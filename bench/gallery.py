@@ -3,11 +3,11 @@
 The rows have no files: what is measured is the database and the pages, and files are read by neither.
 """
 
-import os
 import statistics
-import tempfile
 import time
 from contextlib import contextmanager
+
+from bench.library import a_library, fill
 
 FEW = 10
 MANY = 10_000  # pictures; ten times as many with full=1
@@ -16,17 +16,7 @@ PAIRS = 7
 
 def measure(full: bool = False):
     many = MANY * 10 if full else MANY
-    with tempfile.TemporaryDirectory(prefix="imagineer-bench-") as folder:
-        os.environ["IMAGINEER_DATA_DIR"] = folder
-        os.environ["DJANGO_SETTINGS_MODULE"] = "imagineer.settings"
-        os.environ["DJANGO_ALLOWED_HOSTS"] = "testserver"
-        import django
-
-        django.setup()
-        from django.core.management import call_command
-
-        call_command("migrate", verbosity=0)
-        call_command("collectstatic", verbosity=0, interactive=False)
+    with a_library():
         from django.test import Client
 
         client = Client()
@@ -70,61 +60,6 @@ ADDRESSES = {
     "/images/5?album=1": None,
     "/loras": None,
 }
-
-
-def fill(start: int, end: int) -> None:
-    """Rows of pictures: one in five restricted, one in a thousand tagged; an album for each hundred, and one of all."""
-    from django.db import transaction
-
-    from gallery.models import Album, AlbumImage, DiffusionModel, Image, Label
-
-    with transaction.atomic():
-        model, _ = DiffusionModel.objects.get_or_create(name="model", defaults={"location": "x"})
-        everything, _ = Album.objects.get_or_create(pk=1, defaults={"name": "Everything"})
-        images = Image.objects.bulk_create(
-            [
-                Image(
-                    sha256=f"{number:064x}",
-                    file=f"originals/00/00/{number:064x}.png",
-                    filename=f"Picture_{number}.png",
-                    mime_type="image/png",
-                    width=512,
-                    height=720,
-                    file_size=400_000,
-                    phash=number,
-                    source_type="batch_generation" if number % 2 else "manual",
-                    source_id=1 + number // 100 if number % 2 else None,
-                    prompt=f"picture {number}, a lighthouse above a stormy sea, oil on canvas, thick strokes",
-                    generation_params={"seed": number, "steps": 30, "position": number % 100},
-                    model=model,
-                    rating="adult" if number % 5 == 0 else "safe",
-                    is_public=True,
-                )
-                for number in range(start, end)
-            ],
-            batch_size=5000,
-        )
-        albums = Album.objects.bulk_create(
-            [
-                Album(
-                    name=f"Album {first}",
-                    source_type="batch_generation",
-                    source_id=first,
-                    cover=images[first],
-                )
-                for first in range(0, len(images), 100)
-            ]
-        )
-        places = [
-            AlbumImage(album=album, image=image, position=position)
-            for position, image in enumerate(images, start)
-            for album in (everything, albums[(position - start) // 100])
-        ]
-        AlbumImage.objects.bulk_create(places, batch_size=5000)
-        Label.objects.bulk_create([Label(image=image, text="rare") for image in images[::1000]])
-        for album in [everything, *albums]:
-            album.image_count = album.places.count()
-        Album.objects.bulk_update([everything, *albums], ["image_count"], batch_size=500)
 
 
 def count_queries(client, address: str) -> int:

@@ -7,33 +7,22 @@ difference is what leases, fences and beats cost. The broker is polled, so both 
 import os
 import random
 import statistics
-import tempfile
 import time
 from pathlib import Path
+
+from bench.library import a_library
 
 GOAL = 20  # milliseconds
 
 
 def measure(full: bool = False):
-    with tempfile.TemporaryDirectory(prefix="imagineer-bench-") as folder:
-        url = f"sqlite:///{folder}/bench.sqlite3"
-        os.environ |= {
-            "IMAGINEER_DATA_DIR": folder,
-            "DATABASE_URL": url,
-            "DJANGO_SETTINGS_MODULE": "tests.cluster_settings",
-        }
-        import django
-
-        django.setup()
-        from django.core.management import call_command
-
+    with a_library(settings="tests.cluster_settings") as folder:
         from tests.clusters import Site
 
-        call_command("migrate", verbosity=0)
-        site = Site(Path(folder), url, lease=90)
+        site = Site(folder, os.environ["DATABASE_URL"], lease=90)
         try:
             site.start("gpu")
-            waits = measure_pairs(Path(folder) / "events", 400 if full else 80)
+            waits = measure_pairs(folder / "events", 400 if full else 80)
         finally:
             site.stop()
     ours, bare = ([wait * 1000 for wait in kind] for kind in zip(*waits, strict=True))

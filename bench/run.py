@@ -5,10 +5,10 @@ every gap between two of its calls is the platform's. Beside it the way most scr
 """
 
 import io
-import os
-import tempfile
 import time
 from pathlib import Path
+
+from bench.library import a_library
 
 SECONDS_A_PICTURE = 0.25
 SIZE = (512, 720)
@@ -16,21 +16,13 @@ ROWS = 54
 
 
 def measure(full: bool = False):
-    with tempfile.TemporaryDirectory(prefix="imagineer-bench-") as folder:
-        os.environ["IMAGINEER_DATA_DIR"] = folder
-        os.environ["DJANGO_SETTINGS_MODULE"] = "imagineer.settings"
-        import django
-
-        django.setup()
+    with a_library() as folder:
         from django.core.management import call_command
 
-        call_command("migrate", verbosity=0)
         call_command("seed_templates", verbosity=0, stdout=io.StringIO())
         pictures = make_pictures(ROWS)
         pairs = 3 if full else 1
-        both = [
-            (share_of_a_run(pictures), share_of_saving_inline(pictures, Path(folder))) for _ in range(pairs)
-        ]
+        both = [(share_of_a_run(pictures), share_of_saving_inline(pictures, folder)) for _ in range(pairs)]
     ours, inline = (sorted(shares) for shares in zip(*both, strict=True))
     middle = pairs // 2
     yield {

@@ -14,10 +14,20 @@ PACKAGES = ("imagineer", "gallery", "templates_app", "scraping", "labeling", "tr
 LAYERS = [
     ("siblings", ("templates_app", "scraping", "labeling", "training")),
     ("library", ("gallery",)),
-    ("cellar", ("imagineer.accounts", "imagineer.jobs", "imagineer.api", "imagineer.client")),
+    (
+        "cellar",
+        ("imagineer.accounts", "imagineer.jobs", "imagineer.api", "imagineer.client", "imagineer.outages"),
+    ),
     (
         "leaves",
-        ("imagineer.engine", "imagineer.net", "imagineer.env", "imagineer.logs", "imagineer.starter_model"),
+        (
+            "imagineer.engine",
+            "imagineer.net",
+            "imagineer.env",
+            "imagineer.logs",
+            "imagineer.starter_model",
+            "imagineer.upgrade",
+        ),
     ),
     ("roof", ("imagineer",)),
 ]

@@ -1,6 +1,8 @@
-"""``make chaos``: clusters are killed at random on every database, and what is lost is counted.
+"""``make chaos``: clusters are killed at random on every database, and what is lost is counted; then what stands around
+them goes away and comes back: databases, broker, disks, model, the time of day.
 
-A line a database; exit 1 when anything was lost, doubled or left behind. ``short=1`` hurts 60 times in all, as CI does.
+A summary for each database and a line for each fault; exit 1 when anything was lost, doubled or left behind, or a page, health
+or doctor told anything but the truth. ``short=1`` hurts 60 times in all, with faults of seconds, as CI does.
 """
 
 import argparse
@@ -24,11 +26,13 @@ PLAN = {
     ("decks", "postgresql"): 25,
 }
 SHORT = dict(zip(PLAN, (26, 20, 8, 3, 3), strict=True))
+AROUND = ("sqlite", "postgresql", "redis")
 MUST_BE_NOTHING = (
     "jobs_lost",
     "items_lost",
     "items_doubled",
     "albums_doubled",
+    "repeated_beyond_a_batch_a_worker",
     "files_without_row",
     "rows_without_file",
     "processes_left",
@@ -39,29 +43,93 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--short", action="store_true", help="60 times in all")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=["sqlite", "postgresql", "redis"])
+    parser.add_argument("--only", choices=["sqlite", "postgresql", "redis", "kills", "faults"])
+    parser.add_argument("--around", choices=AROUND, action="append", help="only faults of houses on these")
+    parser.add_argument("--fault", default="", help="only faults whose names hold this")
+    parser.add_argument(
+        "--lease", type=int, help="seconds, of the faults: 90 as set by default, 3 in the short form"
+    )
     parser.add_argument("--kills", type=int, help="for each campaign, instead of the plan")
     options = parser.parse_args()
     is_whole = True
     for (work, database), kills in (SHORT if options.short else PLAN).items():
-        if options.only in (None, database):
+        if options.only in (None, "kills", database):
             is_whole &= campaign(work, database, options.kills or kills, options.seed)
+    for around in options.around or AROUND:
+        if options.only in (None, "faults"):
+            is_whole &= trial(around, options)
     return 0 if is_whole else 1
+
+
+@contextmanager
+def a_house_of_its_own():
+    """A folder, and the environment of a program that works in it."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("REDIS_")}
+    with tempfile.TemporaryDirectory(prefix="imagineer-chaos-") as folder:
+        yield (
+            Path(folder),
+            inherited
+            | {
+                "DJANGO_SETTINGS_MODULE": "tests.cluster_settings",
+                "DJANGO_SECRET_KEY": "a key for chaos, which protects nothing and is long enough for the checks",
+                "IMAGINEER_THREADS": "1",
+                "IMAGINEER_LOG_LEVEL": "ERROR",
+                "OMP_NUM_THREADS": "1",
+            },
+        )
+
+
+def trial(around: str, options) -> bool:
+    """What may go wrong around a house on one database or broker."""
+    lease = options.lease or (3 if options.short else 90)
+    print(f"faults around a house on {around}, leases of {lease} s", flush=True)
+    with a_house_of_its_own() as (folder, environment):
+        environment |= {
+            "DJANGO_DEBUG": "0",
+            "IMAGINEER_JOB_LEASE": str(lease),
+            "IMAGINEER_ADMIN_EMAILS": "ada@example.org",
+        }
+        command = [sys.executable, "-m", "bench.chaos.trial", f"--folder={folder}", f"--around={around}"]
+        command += [f"--fault={options.fault}", *(["--short"] if options.short else [])]
+        running = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        with running:
+            are_good = [tell_fault(json.loads(line)) for line in running.stdout if line[0] == "{"]
+    if running.returncode:
+        print(f"  BROKE OFF with {running.returncode}", flush=True)
+    return running.returncode == 0 and all(are_good)
+
+
+def tell_fault(told: dict) -> bool:
+    """A line for a fault, or for what is left when all are over."""
+    if "skipped" in told:
+        print(f"  skipped, {told['skipped']}", flush=True)
+        return True
+    wrong = {name: told[name] for name in (*MUST_BE_NOTHING, "failed") if told.get(name)}
+    problems = told.get("problems", [])
+    verdict = "nothing lost, doubled or failed" if not wrong and not problems else f"WRONG {wrong or ''}"
+    if "fault" not in told:
+        print(f"  {told['processes_left']} processes left {' '.join(told['which'])}", flush=True)
+        return not wrong
+    waits = ", ".join(f"{queue} after {wait} s" for queue, wait in told["goes_on_after"].items())
+    print(
+        f"  {told['fault']}: {told['lasted']} s; work goes on: {waits}; {told['items']} items of {told['jobs']} jobs, "
+        f"{told['items_begun_again']} begun again, clusters started again {told['clusters_started_again']} times; "
+        f"pages {told['pages']}; {verdict}",
+        flush=True,
+    )
+    for problem in problems:
+        print(f"    {problem}", flush=True)
+    return not wrong and not problems
 
 
 def campaign(work: str, database: str, kills: int, seed: int) -> bool:
     print(f"{work} on {database}: {kills} times, seed {seed}", flush=True)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imagineer-chaos-")))
-        environment = {
-            "DJANGO_SETTINGS_MODULE": "tests.cluster_settings",
-            "DJANGO_SECRET_KEY": "a key for chaos, which protects nothing and is long enough for the checks",
+        folder, environment = stack.enter_context(a_house_of_its_own())
+        environment |= {
             "DATABASE_URL": f"sqlite:///{folder}/chaos.sqlite3",
             "IMAGINEER_DATA_DIR": str(folder),
             "IMAGINEER_JOB_LEASE": "3",
-            "IMAGINEER_THREADS": "1",
-            "IMAGINEER_LOG_LEVEL": "ERROR",
-            "OMP_NUM_THREADS": "1",
         }
         if database == "postgresql":
             environment["DATABASE_URL"] = stack.enter_context(postgresql())
@@ -72,10 +140,9 @@ def campaign(work: str, database: str, kills: int, seed: int) -> bool:
 
             environment["IMAGINEER_MODEL"] = str(build_tiny_model(folder / "tiny"))
         options = [f"--folder={folder}", f"--work={work}", f"--kills={kills}", f"--seed={seed}"]
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("REDIS_")}
         done = subprocess.run(
             [sys.executable, "-m", "bench.chaos.campaign", *options],
-            env=inherited | environment,
+            env=environment,
             stdout=subprocess.PIPE,
             text=True,
             check=False,

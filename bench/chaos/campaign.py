@@ -107,10 +107,15 @@ class Campaign:
         if status != 0:
             self.problems.append(f"the last stop ended with {status}")
         left = [" ".join(process.cmdline()) for process in self.site.processes()]
+        kills, judged = sum(self.used.values()), self.work.judge()
         return {
-            "kills": sum(self.used.values()),
+            "kills": kills,
             "by": dict(self.used),
-            **self.work.judge(),
+            **judged,
+            # An errand's batch is one item, and who kills the cluster kills the batches of all its workers.
+            "repeated_beyond_a_batch_a_worker": max(
+                0, judged.get("items_begun_again", 0) - kills * self.cluster.worker_count
+            ),
             "processes_left": len(left),
             "resumed_after_median": round(statistics.median(self.waits), 1),
             "resumed_after_most": round(max(self.waits), 1),

@@ -49,13 +49,13 @@ class Demo:
         )
 
 
-def start_demo(directory: Path, port: int) -> Demo:
+def start_demo(directory: Path, port: int, prints_to: str = "demo.txt") -> Demo:
     environment = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("IMAGINEER_", "DJANGO_", "PYTEST_", "DATABASE_", "REDIS_"))
     } | {"DJANGO_DEBUG": "1", "IMAGINEER_DATA_DIR": str(directory), "PYTHONUNBUFFERED": "1"}
-    output = directory / "demo.txt"
+    output = directory / prints_to
     with output.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "manage.py", "demo", "--port", str(port)],

@@ -4,10 +4,13 @@ import hashlib
 import re
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
-from tests.clusters import wait_until
+from tests.clusters import free_port, wait_until
+from tests.e2e.running import start_demo
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -59,6 +62,23 @@ def test_a_second_demo_on_the_same_library_finds_the_album_and_draws_nothing(dem
     done = demo.manage("demo", "--port", "0", "--exit")
     assert done.returncode == 0, done.stderr[-2000:]
     assert demo.get("/api/runs")["total"] == 1
+
+
+def test_two_demos_at_once_on_a_new_library_order_one_album_and_a_kill_leaves_nothing_behind(tmp_path):
+    ports = [free_port(), free_port()]
+    with ThreadPoolExecutor(2) as pool:
+        demos = list(pool.map(lambda port: start_demo(tmp_path, port, f"demo-{port}.txt"), ports))
+    try:
+        assert {demo.get("/api/runs")["total"] for demo in demos} == {1}
+        below = [
+            child for demo in demos for child in psutil.Process(demo.process.pid).children(recursive=True)
+        ]
+        assert below
+    finally:
+        for demo in demos:
+            demo.process.kill()
+            demo.process.wait()
+    wait_until(lambda: not any(process.is_running() for process in below), "all of them have ended")
 
 
 def test_a_taken_port_is_a_sentence(demo):
