@@ -11,12 +11,13 @@ TORCH_INDEX ?=
 GPU ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test setup setup-dev run worker lint format e2e screenshots bench chaos starter-model clean
+.PHONY: help demo test setup setup-dev upgrade run worker lint format e2e screenshots bench chaos starter-model clean
 
 help:
 	@echo "make demo           install, start everything, draw the Zodiac set, serve on port $(PORT)"
 	@echo "make test           the test suite (slow=1: with the learning runs and the long kill tests)"
 	@echo "make setup          .venv with everything that is needed to run"
+	@echo "make upgrade        after git pull: stops the workers, installs, migrates, starts again; may be repeated at any time"
 	@echo "make run | worker   the web server; both workers (after make setup, for development)"
 	@echo "make lint | format | e2e | bench | chaos | starter-model"
 
@@ -53,6 +54,12 @@ setup-dev: .venv/.installed-dev
 .venv/.installed-dev: requirements-dev.txt .venv/.installed
 	$(BIN)/pip install -q --progress-bar off -c <(echo "$(TORCH)") -r requirements-dev.txt
 	@touch $@
+
+# Settings are the installation's own: the DJANGO_DEBUG below is for development. A line that names MAKE itself would run
+# under `make -n` too.
+upgrade:
+	@test -e .venv/.installed || $(MAKE_COMMAND) setup
+	@$(if $(filter file,$(origin DJANGO_DEBUG)),env -u DJANGO_DEBUG) MAKE="$(MAKE_COMMAND)" $(BIN)/python -m imagineer.upgrade $(args)
 
 # ---- Development
 
