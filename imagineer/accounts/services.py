@@ -72,15 +72,16 @@ def admit_google_account(claims: dict, *, bound_to: User | None) -> User:
         if not (bound_to.is_active and bound_to.is_staff):
             raise Refused(f"account {bound_to.pk} has been deactivated or is no admin any more")
         return bound_to
-    account = User.objects.select_for_update().filter(email=email).first()
-    if account and not account.is_active:
-        raise Refused(f"account {account.pk} has been deactivated")
-    if account and SocialAccount.objects.filter(user=account).exists():
-        raise Refused(f"account {account.pk} is bound to another identity")
     try:
         account = make_admin(email)
     except (IntegrityError, ValidationError) as error:  # another sign-in made the account at this instant
         raise Refused(str(error)) from error
+    # Only who holds the account's row may look whether it is free: of two identities, the second sees the first.
+    User.objects.select_for_update().get(pk=account.pk)
+    if not account.is_active:
+        raise Refused(f"account {account.pk} has been deactivated")
+    if SocialAccount.objects.filter(user=account).exists():
+        raise Refused(f"account {account.pk} is bound to another identity")
     if not account.name:
         account.name = _plain(claims.get("name"))
         account.save(update_fields=["name"])
