@@ -12,8 +12,13 @@ if (form) {
   });
 
   const rows = form.querySelector("[data-load-rows]");
-  form.elements.template?.addEventListener("change", () => rows.click());
-  form.elements.version?.addEventListener("change", () => rows?.click());
+  for (const select of [form.elements.template, form.elements.version]) {
+    if (!select || !rows) continue;
+    select.addEventListener("change", () => rows.click());
+    // Somebody may have chosen before this script was here to see it.
+    const sent = [...select.options].findIndex((option) => option.defaultSelected);
+    if (select.selectedIndex !== Math.max(0, sent)) rows.click();
+  }
 
   const table = form.querySelector("[data-rows]");
   if (table) {

@@ -197,6 +197,16 @@ def test_the_curator_orders_a_set_watches_cancels_retries_and_draws_one_row_agai
     assert demo.get(f"/api/albums/{album['id']}")["is_public"] is True
 
 
+def test_a_template_that_is_chosen_before_the_script_is_there_shows_its_rows(curator):
+    page, held = curator, []
+    page.route("**/order*.js", lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request("**/order*.js"):
+        page.goto("/admin/templates_app/batchgenerationrun/add/", wait_until="commit")
+    page.get_by_label("Template:").select_option(label="Zodiac Signs")
+    held[0].continue_()
+    page.get_by_text("Tick rows").wait_for()
+
+
 def test_a_wrong_order_is_explained_beside_its_field(curator):
     page = curator
     page.goto("/admin/templates_app/batchgenerationrun/add/")
