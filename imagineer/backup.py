@@ -261,9 +261,11 @@ class _FolderTarget:
             if kind is None:
                 manifest = json.loads((self.path / MANIFEST).read_text())
                 current = {manifest["database"]["file"], manifest["listing"]}
-                for old in [*self.path.glob("database-*"), *self.path.glob("files-*")]:
-                    if old.name not in current:
-                        old.unlink()
+                # what is half written was left by one that was killed: the lock is ours
+                for pattern in ("database-*", "files-*", f"**/{PART}*"):
+                    for old in list(self.path.glob(pattern)):
+                        if old.name not in current:
+                            old.unlink()
 
     @staticmethod
     def _is_ours(name: str) -> bool:
@@ -306,17 +308,17 @@ class _TarTarget:
 
     def __exit__(self, kind, *_):
         with self.file:  # its lock goes last: after it the temporary name is somebody else's
+            is_whole = False
             try:
                 if kind is None:
                     self.tar.close()
                     self.file.flush()
                     os.fsync(self.file.fileno())
                     self.part.replace(self.path)
-            except BaseException:
-                self.part.unlink(missing_ok=True)
-                raise
-            if kind is not None:
-                self.part.unlink(missing_ok=True)
+                    is_whole = True
+            finally:
+                if not is_whole:
+                    self.part.unlink(missing_ok=True)
 
     def hash(self, name: str) -> str:
         return ""

@@ -57,7 +57,8 @@ class ModelInfo:
 def read_model(path: Path | str) -> ModelInfo:
     """Read a diffusers folder and check that it can be loaded: parts, classes, whole safetensors weights.
 
-    Raises ModelError with a sentence, ModelGone where something is not there, not yet whole or cannot be read; a path that does not exist is never taken for the name of a hub repository.
+    Raises ModelError with a sentence, ModelGone where something is not there, not yet whole or cannot be read; a
+    path that does not exist is never taken for the name of a hub repository.
     """
     path = Path(path)
     try:

@@ -154,7 +154,10 @@ def _take(job: Job) -> Job | None:
 
 
 def answer_doorbell(queue: str, *_job_id) -> None:
-    """What a message does, of any release: this name and its first word stay as they are. A worker that is asked to stop ends here, so that its cluster does not wait for it."""
+    """What a message does, of any release: this name and its first word stay as they are.
+
+    A worker that is asked to stop ends here, so that its cluster does not wait for it.
+    """
     drain.is_busy = True
     try:
         run_jobs(queue)

@@ -4,8 +4,8 @@ from imagineer.management.backup_command import BackupCommand
 
 class Command(BackupCommand):
     help = (
-        "Copy the database and the originals to a folder (again into the same one: only what is new or has changed there is copied) or to "
-        "one .tar file. Workers may go on meanwhile. Settings and models are not in it; keep .env elsewhere."
+        "Copy the database and the originals to a folder (again into the same one: only what is new or has changed "
+        "there is copied) or to one .tar file. Workers may go on meanwhile. Settings and models are not in it; keep .env elsewhere."
     )
     path_help = "a folder, or a name that ends in .tar"
     act = staticmethod(make_backup)
