@@ -8,12 +8,14 @@ from pathlib import Path
 
 
 @contextmanager
-def a_library(*, settings: str = "imagineer.settings", host: str = "testserver") -> Iterator[Path]:
-    """Its folder. Django is set up for it, for this process and those that it starts."""
+def a_library(
+    *, settings: str = "imagineer.settings", host: str = "testserver", database: str = ""
+) -> Iterator[Path]:
+    """Its folder. Django is set up for it, for this process and those that it starts; on SQLite if no other is named."""
     with tempfile.TemporaryDirectory(prefix="imagineer-bench-") as folder:
         os.environ |= {
             "IMAGINEER_DATA_DIR": folder,
-            "DATABASE_URL": f"sqlite:///{folder}/bench.sqlite3",
+            "DATABASE_URL": database or f"sqlite:///{folder}/bench.sqlite3",
             "DJANGO_SETTINGS_MODULE": settings,
             "DJANGO_ALLOWED_HOSTS": host,
         }
@@ -24,6 +26,8 @@ def a_library(*, settings: str = "imagineer.settings", host: str = "testserver")
 
         call_command("migrate", verbosity=0)
         call_command("collectstatic", verbosity=0, interactive=False)
+        # rows without files, with no folder for them either, would look like a disk that is away
+        Path(folder, "media", "originals").mkdir(parents=True, exist_ok=True)
         yield Path(folder)
 
 

@@ -1,7 +1,8 @@
 """R16: a hundred visitors of the public gallery, first alone and then while the starter model draws a run beside them.
 
-The site runs as its unit in docs/deploy starts it, gunicorn with two processes of four threads, on a library without files.
-Each visitor asks for a page and looks at it for some seconds, as people do; all share the machine with what they measure.
+The site runs as its unit in docs/deploy starts it, gunicorn with two processes of four threads, on a library without
+files. Each visitor asks for a page and looks at it for some seconds, as people do; all share the machine with what they
+measure.
 """
 
 import http.client
@@ -30,6 +31,8 @@ def measure(full: bool = False):
             with a_run_going_on() as drawn:
                 beside, failed_beside = visit(port, seconds, pictures)
                 number = drawn()
+                if not is_drawing():
+                    raise SystemExit("The run was over before the visitors were: order more pictures.")
     wrong = failed + failed_beside
     slow, idle = p95(beside), p95(alone)
     yield {
@@ -43,6 +46,12 @@ def measure(full: bool = False):
     }
     for sentence in sorted(set(wrong))[:5]:
         print(sentence, file=sys.stderr)
+
+
+def is_drawing() -> bool:
+    from imagineer.jobs.models import Job
+
+    return Job.objects.active().exists()
 
 
 def p95(milliseconds: list[float]) -> float:

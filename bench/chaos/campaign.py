@@ -13,7 +13,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
+
 from bench.chaos.weapons import ENDS_IN_ORDER, ENDS_NOTHING, strike
+from tests.clusters import wait_until
 
 LEASE = 3  # seconds
 PATIENCE = 240  # seconds without anything finished until the campaign is given up
@@ -80,6 +83,18 @@ class Campaign:
         self.work.feed()
         self._wait(lambda: self.work.finished() > before, f"work goes on after {weapon.__name__}")
         self.waits.append(time.monotonic() - since)
+        try:
+            wait_until(lambda: not self._strays(), "what was hurt has ended", timeout=10)
+        except AssertionError:
+            self.problems.append(f"{weapon.__name__} left {len(self._strays())} processes")
+
+    def _strays(self) -> list[psutil.Process]:
+        """What lives and is no part of the cluster that is at work."""
+        try:
+            own = {process.pid for process in self.cluster.processes()}
+        except psutil.NoSuchProcess:  # it ends by itself
+            own = set()
+        return [process for process in self.site.processes() if process.pid not in own]
 
     def _restart(self) -> None:
         """As a service manager does."""
@@ -107,15 +122,15 @@ class Campaign:
         if status != 0:
             self.problems.append(f"the last stop ended with {status}")
         left = [" ".join(process.cmdline()) for process in self.site.processes()]
-        kills, judged = sum(self.used.values()), self.work.judge()
+        judged = self.work.judge()
+        beyond = judged.pop("left_beyond_one_a_worker", 0)
+        # Who wakes after its lease has lost what was in its hand, and lives on to lose something else.
+        woken = sum(self.used[weapon.__name__] for weapon in ENDS_NOTHING) * self.cluster.worker_count
         return {
-            "kills": kills,
+            "times": sum(self.used.values()),
             "by": dict(self.used),
             **judged,
-            # An errand's batch is one item, and who kills the cluster kills the batches of all its workers.
-            "repeated_beyond_a_batch_a_worker": max(
-                0, judged.get("items_begun_again", 0) - kills * self.cluster.worker_count
-            ),
+            "repeated_beyond_a_batch_a_worker": max(0, beyond - woken),
             "processes_left": len(left),
             "resumed_after_median": round(statistics.median(self.waits), 1),
             "resumed_after_most": round(max(self.waits), 1),

@@ -56,8 +56,9 @@ class DatabaseStopped(Fault):
 
 class DatabaseRestarted(DatabaseStopped):
     name = "PostgreSQL restarted six times in a row"
-    seconds = short_seconds = 0
+    seconds = short_seconds = 0  # it is over when it has begun
     health = doctor = ""
+    upload = ()
 
     def begin(self, house):
         for _ in range(6):

@@ -1,5 +1,6 @@
-"""A whole house at work: the site as gunicorn serves it, both clusters, and somebody who starts again what has ended."""
+"""A whole house at work: the site as gunicorn serves it, both clusters, and who starts again what has ended."""
 
+import http.client
 import json
 import os
 import subprocess
@@ -29,7 +30,7 @@ class House:
         }
         self.port = free_port()
         self.restarts = 0
-        self._is_open = False
+        self._is_open, self._keeper = False, None
 
     def open(self) -> None:
         """Start everything, and wait until it works."""
@@ -57,6 +58,8 @@ class House:
     def kill(self) -> None:
         """Whatever state it is in."""
         self._is_open = False
+        if self._keeper:
+            self._keeper.join()
         self.site.stop()
 
     def _serve(self) -> None:
@@ -79,6 +82,8 @@ class House:
                 last = [cluster for cluster in self.site.clusters if cluster.queue == queue][-1]
                 if last.popen.poll() is not None:
                     time.sleep(RESTART_PAUSE)
+                    if not self._is_open:
+                        return
                     self.site.start(queue, wait=False)
                     self.restarts += 1
             time.sleep(0.2)
@@ -97,7 +102,7 @@ class House:
                 return answer.status, answer.read().decode(errors="replace")
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode(errors="replace")
-        except OSError:
+        except (OSError, http.client.HTTPException):  # or an answer that is cut short
             return 0, ""
 
     def health(self) -> tuple[int, str, str]:

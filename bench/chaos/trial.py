@@ -172,14 +172,14 @@ class Trial:
         self._watch(fault, until=began + (fault.short_seconds if self.is_short else fault.seconds))
         fault.end(self.house)
         lasted, ended = time.monotonic() - began, time.monotonic()
-        finished = [self._count(work) for work in self.works]
+        finished = self._finished()
         waits = [0.0 for _ in self.works]
 
         def goes_on():
             self._feed()  # what was ordered may be done already
             self._look(fault)
             for number, work in enumerate(self.works):
-                if not waits[number] and self._count(work) > finished[number]:
+                if not waits[number] and work.finished() > finished[number]:
                     waits[number] = time.monotonic() - ended
             return all(waits)
 
@@ -212,13 +212,16 @@ class Trial:
                 self.told.add(status)
             if not has_asked and (self.told or not fault.health):
                 has_asked = True
-                self._ask_doctor(fault)
+                if fault.health:
+                    self._ask_doctor(fault)
                 self._try_upload(fault)
             time.sleep(0.5)
         if fault.health and not self.told:
             self.problems.append(f"health never said “{fault.health}” but: {sentences}")
-        if not fault.health and fault.seconds and (status := self.house.health()[1]) != "ok":
-            self.problems.append(f"health is {status} in the end.")
+        if not fault.health and fault.seconds:
+            if (status := self.house.health()[1]) != "ok":
+                self.problems.append(f"health is {status} in the end.")
+            self._ask_doctor(fault)
 
     def _look(self, fault: Fault) -> None:
         for page in self.around.pages:
@@ -229,8 +232,8 @@ class Trial:
 
     def _ask_doctor(self, fault: Fault) -> None:
         is_well, sentences = self.house.doctor()
-        if fault.doctor not in sentences or (is_well and fault.doctor):
-            self.problems.append(f"doctor says not “{fault.doctor}” but: {sentences}")
+        if is_well == bool(fault.doctor) or fault.doctor not in sentences:
+            self.problems.append(f"doctor says not “{fault.doctor or 'all is well'}” but: {sentences}")
 
     def _try_upload(self, fault: Fault) -> None:
         """A new picture each time, since one that is here already is not stored again."""
@@ -261,16 +264,16 @@ class Trial:
         for work in self.works:
             work.feed()
 
-    def _count(self, work) -> int:
-        """How much is finished. While the database starts, or is away, it cannot be asked."""
-        from django.db import DatabaseError, close_old_connections
+    def _finished(self) -> list[int]:
+        """How much is, of each work, as soon as the database can be asked."""
+        found = []
 
-        while True:
-            try:
-                return work.finished()
-            except DatabaseError:
-                close_old_connections()
-                time.sleep(0.1)
+        def ask():
+            found[:] = [work.finished() for work in self.works]
+            return True
+
+        self._wait(ask, "the database answers")
+        return found
 
     def _drain(self) -> None:
         from imagineer.jobs.models import Job

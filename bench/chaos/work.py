@@ -40,7 +40,12 @@ class Errands:
         from tests.jobs_app.models import Item, Result
 
         results = Counter(Result.objects.values_list("item", flat=True))
-        started = sum(line.startswith("start ") for line in self.events.read_text().splitlines())
+        events = [line.split() for line in self.events.read_text().splitlines()]
+        events = [event for event in events if len(event) == 5]  # a full disk cuts lines, and loses some
+        started = sum(event[0] == "start" for event in events)
+        in_hand = Counter()  # of each worker: what it began and did not end
+        for what, _position, _epoch, pid, _time in events:
+            in_hand[pid] += 1 if what == "start" else -1
         items = Item.objects.count()
         jobs = self._jobs().count()
         whole = self._jobs().filter(status=JobStatus.COMPLETED, done=self.ITEMS, failed=0).count()
@@ -50,7 +55,8 @@ class Errands:
             "items": items,
             "items_lost": items - len(results),
             "items_doubled": sum(count > 1 for count in results.values()),
-            "items_begun_again": max(0, started - items),  # a full disk loses some of these lines
+            "items_begun_again": max(0, started - items),
+            "left_beyond_one_a_worker": sum(max(0, count - 1) for count in in_hand.values()),
         }
 
 
@@ -98,7 +104,7 @@ class Decks:
         jobs = Job.objects.filter(queue=self.queue)
         drawn_here = {"source_type": SourceType.BATCH_GENERATION}
 
-        orphans.sweep(older_than=timedelta(0))
+        swept = orphans.sweep(older_than=timedelta(0))
         findings = orphans.find_orphans(older_than=timedelta(0))
         items = RunItem.objects.count()
         drawn = RunItem.objects.filter(status=JobStatus.COMPLETED).values_list("image", flat=True)
@@ -109,6 +115,7 @@ class Decks:
             "items_lost": items - len(set(drawn)),
             "items_doubled": Image.objects.filter(**drawn_here).count() - len(set(drawn)),
             "albums_doubled": Album.objects.filter(**drawn_here).count() - len(self.runs),
+            "files_swept": len(swept.without_row),
             "files_without_row": len(findings.without_row),
             "rows_without_file": len(findings.without_file) + len(findings.damaged),
         }
