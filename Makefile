@@ -72,11 +72,12 @@ worker: .venv/.installed
 	$(MANAGE) migrate --noinput -v 0
 	@trap 'kill 0' EXIT; $(MANAGE) work default & $(MANAGE) work gpu & wait
 
-# jobs=0 runs them in one process, where a debugger can be used
-jobs ?= 2
+# Many tests wait for clusters, so three share two cores; the longest files come first. jobs=0 runs them in one process,
+# where a debugger can be used.
+jobs ?= 3
 
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest -q -n $(jobs) --dist loadfile -m "not e2e$(if $(slow),, and not slow)" $(args)
+	$(BIN)/python -m pytest -q -n $(jobs) --dist loadfile --no-loadscope-reorder -m "not e2e$(if $(slow),, and not slow)" $(args)
 
 e2e: .venv/.installed-dev
 	$(BIN)/python -m pytest -q -m e2e $(args)
