@@ -67,7 +67,19 @@ class PresenceFilter(admin.SimpleListFilter):
         return queryset.present() if request.resolver_match.url_name.endswith("changelist") else queryset
 
 
-class ImageForm(forms.ModelForm):
+class OwnChangesForm(forms.ModelForm):
+    """Knows what a person has changed on the page as they saw it.
+
+    Only that is written: what somebody else has decided since the page was opened stays.
+    """
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        for field in self.fields.values():
+            field.show_hidden_initial = True
+
+
+class ImageForm(OwnChangesForm):
     person_rating = forms.ChoiceField(label="Rating", choices=Rating.choices)
     is_trashed = forms.BooleanField(label="In the trash", required=False)
 
@@ -151,7 +163,7 @@ class ImageAdmin(SharingMixin, ThumbnailAdmin):
         return False
 
     def save_model(self, request, obj, form, change):
-        obj.save(update_fields=ImageForm.Meta.fields)
+        obj.save(update_fields=[name for name in ImageForm.Meta.fields if name in form.changed_data])
         if "person_rating" in form.changed_data:
             rate_images(
                 Image.objects.filter(pk=obj.pk),
@@ -183,14 +195,15 @@ class ImageAdmin(SharingMixin, ThumbnailAdmin):
         self.message_user(request, f"{len(images)} pictures deleted for good.", messages.SUCCESS)
 
 
-class AlbumForm(forms.ModelForm):
+class AlbumForm(OwnChangesForm):
     class Meta:
         model = Album
         fields = ["name", "description", "is_public", "is_training_source", "cover"]
 
     def clean_cover(self):
         cover = self.cleaned_data["cover"]
-        is_inside = cover is None or (not cover.is_gone and self.instance.places.filter(image=cover).exists())
+        is_kept = cover is None or "cover" not in self.changed_data
+        is_inside = is_kept or (not cover.is_gone and self.instance.places.filter(image=cover).exists())
         if not is_inside:
             raise forms.ValidationError("Only a picture of the album can be its cover.")
         return cover
@@ -225,16 +238,16 @@ class AlbumAdmin(SharingMixin, ThumbnailAdmin):
         return None if obj else ["cover"]
 
     def save_model(self, request, obj, form, change):
-        values = form.cleaned_data
-        cover = values.pop("cover", None)
-        is_public = values.pop("is_public")
         if change:
+            values = {name: form.cleaned_data[name] for name in form.changed_data}
+            cover, is_public = values.pop("cover", None), values.pop("is_public", None)
             update_album(obj, **values)
-            set_album_public(obj, is_public=is_public)
-            if cover and "cover" in form.changed_data:
+            if is_public is not None:
+                set_album_public(obj, is_public=is_public)
+            if cover:
                 set_cover(obj, cover)
         else:
-            obj.pk = create_album(**values, is_public=is_public, created_by=request.user).pk
+            obj.pk = create_album(**form.cleaned_data, created_by=request.user).pk
         obj.refresh_from_db()
 
     def delete_model(self, request, obj):
