@@ -23,6 +23,7 @@ from gallery.models import Album, Image, Lora, SourceType
 from gallery.renditions import decode
 from gallery.services import add_images, create_album, lock_album, lock_all, set_cover
 from gallery.weights import lora_path, model_path
+from imagineer.accounts.models import User
 from imagineer.engine.infotext import write_png
 from imagineer.engine.types import (
     EngineError,
@@ -258,7 +259,7 @@ class Drawing:
                 source_type=SourceType.BATCH_GENERATION,
                 source_id=run.pk,
                 filename=f"{item.name}.png",
-                created_by=run.job.created_by,
+                created_by=self._owner(),
                 prompt=item.prompt,
                 negative_prompt=item.negative_prompt,
                 generation_params=drawn.recipe | {"position": item.position, "variant": item.variant},
@@ -274,6 +275,10 @@ class Drawing:
             RunItem.objects.filter(pk=item.pk).update(
                 status=JobStatus.COMPLETED, image=image, error="", seconds=seconds
             )
+
+    def _owner(self) -> User | None:
+        """Who ordered the run, asked anew: the account may have been deleted since it began."""
+        return Job.objects.select_related("created_by").get(pk=self.run.job_id).created_by
 
     def _hold_reference(self) -> Image | None:
         """The reference picture as it is now, locked, so that nobody deletes it for good before its name is written.
@@ -296,7 +301,7 @@ class Drawing:
                 source_id=run.pk,
                 # the first picture is counted already; with more, a curator has deleted the album meanwhile
                 is_public=run.is_public and Job.objects.filter(pk=run.pk, done=1).exists(),
-                created_by=run.job.created_by,
+                created_by=self._owner(),
             )
             BatchGenerationRun.objects.filter(pk=run.pk).update(album=album)
         return album

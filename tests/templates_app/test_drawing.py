@@ -12,10 +12,12 @@ import pytest
 import torch
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.db.models.signals import post_save
 from PIL import Image as Pillow
 
 from gallery.models import Album, DiffusionModel, Image, Lora, Rating, SourceType
 from gallery.orphans import find_orphans
+from imagineer.accounts.models import User
 from imagineer.engine import warm
 from imagineer.engine.lora_file import inspect_lora
 from imagineer.engine.pipeline import DiffusionEngine
@@ -120,6 +122,21 @@ def test_what_a_curator_declares_is_the_rating_of_every_picture(tiny):
 def test_the_output_of_an_unknown_model_is_unrated(tiny):
     draw(start_run())
     assert set(Image.objects.values_list("rating", flat=True)) == {Rating.UNRATED}
+
+
+def test_a_run_whose_owner_is_deleted_goes_on_and_is_nobody_s(tiny, ada):
+    run = start_run(created_by=ada)
+
+    def delete_owner(**_):
+        User.objects.filter(pk=ada.pk).delete()
+
+    post_save.connect(delete_owner, sender=Image)  # with the first picture
+    try:
+        run = draw(run)
+    finally:
+        post_save.disconnect(delete_owner, sender=Image)
+    assert_whole(run)
+    assert not User.objects.filter(pk=ada.pk).exists() and run.album.created_by is None
 
 
 def test_a_run_draws_only_what_it_lacks(tiny):
