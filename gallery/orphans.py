@@ -1,4 +1,6 @@
-"""Files without a row, and rows without a file or with another one than they had. Nothing but the sweep here deletes files.
+"""Files without a row, and rows without a file or with another one than they had.
+
+Nothing but the sweep here deletes files.
 
 A file may be without a row because its writer died, or because its writer is still at work. Writers write even over
 equal bytes, so a file that is about to get a row is young; only old ones are swept.
@@ -35,7 +37,10 @@ class Findings:
 
 
 def find_orphans(shards: Iterable[str] = SHARDS, *, older_than: timedelta = OLD) -> Findings:
-    """Look through the pictures whose hashes begin with these two digits; one shard is in memory at a time."""
+    """Look through the pictures whose hashes begin with these two digits; one shard is in memory at a time.
+
+    :raises OSError: the place of the files is away, so nothing counts as lost.
+    """
     findings = Findings()
     for shard in shards:
         # the files first: a row that appears in between is seen, and its file is not taken for an orphan
@@ -52,7 +57,9 @@ def find_orphans(shards: Iterable[str] = SHARDS, *, older_than: timedelta = OLD)
         rows = Image.objects.filter(sha256__gte=shard, sha256__lt=f"{shard}g")
         rows = set(rows.values_list("sha256", "file", "file_size"))
         known = {key for _, key, _ in rows}
-        findings.without_file += sorted(known - sizes.keys())
+        if lost := known - sizes.keys():
+            default_storage.check_is_here()  # only now, so that a disk that went since then is seen
+        findings.without_file += sorted(lost)
         findings.damaged += sorted({key for _, key, size in rows if sizes.get(key, size) != size})
         for sha256, *_ in rows:
             known.update(spec.key(sha256) for spec in SPECS.values())
@@ -63,8 +70,14 @@ def find_orphans(shards: Iterable[str] = SHARDS, *, older_than: timedelta = OLD)
 
 
 def find_lost_loras() -> list[str]:
-    """Keys of LoRA files that have a row and are not there. LoRA files without a row are left alone: they are dear."""
-    return [key for key in Lora.objects.values_list("file", flat=True) if not default_storage.exists(key)]
+    """Keys of LoRA files that have a row and are not there. LoRA files without a row are left alone: they are dear.
+
+    :raises OSError: the place of the files is away, so nothing counts as lost.
+    """
+    lost = [key for key in Lora.objects.values_list("file", flat=True) if not default_storage.exists(key)]
+    if lost:
+        default_storage.check_is_here()
+    return lost
 
 
 def sweep(shards: Iterable[str] = SHARDS, *, older_than: timedelta = OLD) -> Findings:
@@ -108,7 +121,14 @@ def is_held() -> bool:
 
 
 def sweep_part(minute: int | None = None) -> Findings:
-    """The part of the sweep that this minute (since 1970) is for; for the tick."""
+    """The part of the sweep that this minute (since 1970) is for; for the tick.
+
+    Nothing while the disk is away: `/api/health` says so already, and the log need not each minute.
+    """
+    try:
+        default_storage.check_is_here()
+    except OSError:
+        return Findings()
     if minute is None:
         minute = int(timezone.now().timestamp() // 60)
     return sweep([shard for shard in SHARDS if int(shard, 16) % PARTS == minute % PARTS])

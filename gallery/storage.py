@@ -25,6 +25,9 @@ class ExactKeys:
             raise SuspiciousFileOperation(f"A storage key has 1 to {max_length} characters, not {len(name)}.")
         return name
 
+    def check_is_here(self) -> None:
+        """:raises OSError: the place is away. A bucket says so by itself."""
+
 
 @deconstructible(path="gallery.storage.ContentStorage")
 class ContentStorage(ExactKeys, FileSystemStorage):
@@ -85,6 +88,13 @@ class LibraryStorage(ContentStorage):
     def _open(self, name, mode="rb"):
         try:
             return super()._open(name, mode)
+        except FileNotFoundError:
+            self.check_is_here()
+            raise
+
+    def size(self, name):
+        try:
+            return super().size(name)
         except FileNotFoundError:
             self.check_is_here()
             raise

@@ -203,6 +203,18 @@ def test_whether_a_file_is_whole_costs_no_query(take_in, album, visitor, django_
         assert visitor.get(media_url(image, GRID)).status_code == 200
 
 
+@pytest.mark.parametrize("proxy", ["", "/_media"])
+def test_on_a_disk_that_is_away_a_picture_is_no_lost_one(take_in, album, visitor, settings, proxy, unmounted):
+    settings.X_ACCEL = proxy
+    visitor.raise_request_exception = False
+    image = take_in(album=album, source_type="batch_generation")
+    with unmounted():
+        for address in addresses(image):
+            assert visitor.get(address).status_code == visitor.head(address).status_code == 503
+    for address in addresses(image):
+        assert visitor.get(address).status_code == 200
+
+
 # ---- Parts of a file, and its head
 
 

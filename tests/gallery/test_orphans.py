@@ -1,15 +1,17 @@
 import json
 import os
 import time
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
+from django.db import connection
 
 from gallery.models import Image, Lora
-from gallery.orphans import PARTS, SHARDS, find_orphans, sweep, sweep_part
+from gallery.orphans import PARTS, SHARDS, find_lost_loras, find_orphans, sweep, sweep_part
 from gallery.renditions import FULL, GRID, open_rendition
 from gallery.services import trash_image
 
@@ -124,6 +126,46 @@ def test_the_command_tells_and_mends(take_in, capsys):
     with pytest.raises(SystemExit) as end:
         call_command("find_orphans")
     assert end.value.code == 1 and f"lost: {image.file.name}" in capsys.readouterr().out
+
+
+# ---- A disk that is away
+
+
+def test_while_the_disk_is_away_nothing_counts_as_lost(take_in, unmounted):
+    take_in()
+    default_storage.save("loras/glass.safetensors", ContentFile(b"x"))
+    Lora.objects.create(name="glass", file="loras/glass.safetensors", sha256="0" * 64, family="sd15")
+    with unmounted():
+        for look in (find_orphans, find_lost_loras, sweep):
+            with pytest.raises(OSError, match="although the library has pictures"):
+                look()
+        for command in ({}, {"fix": True}, {"json": True}):
+            with pytest.raises(CommandError, match="has pictures[.] Is its disk mounted"):
+                call_command("find_orphans", **command)
+    assert find_orphans().without_file == find_lost_loras() == []
+
+
+def test_a_disk_that_goes_while_it_is_looked_through_is_seen(take_in, unmounted):
+    """It goes between the look at the files and the look at their rows."""
+    take_in()
+    with ExitStack() as stack:
+
+        def pull_out(execute, *arguments):
+            if default_storage.exists("originals"):
+                stack.enter_context(unmounted())
+            return execute(*arguments)
+
+        with connection.execute_wrapper(pull_out), pytest.raises(OSError, match="has pictures"):
+            find_orphans()
+    assert find_orphans().without_file == []
+
+
+def test_while_the_disk_is_away_the_tick_sweeps_nothing_and_does_not_fail(take_in, unmounted):
+    take_in()
+    key = orphan(hours=2)
+    with unmounted():
+        assert [sweep_part(minute).without_row for minute in range(PARTS)] == [[]] * PARTS
+    assert [key for minute in range(PARTS) for key in sweep_part(minute).without_row] == [key]
 
 
 def test_what_the_library_did_not_put_there_is_left_alone():

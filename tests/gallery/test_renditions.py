@@ -106,6 +106,14 @@ def test_the_command_makes_what_is_missing_and_says_what_it_cannot(take_in, caps
     assert default_storage.exists(GRID.key(whole.sha256))
 
 
+def test_the_command_says_of_each_picture_that_the_disk_is_away(take_in, unmounted, capsys):
+    image = take_in()
+    with unmounted(), pytest.raises(SystemExit):
+        call_command("rebuild_renditions")
+    told = capsys.readouterr()
+    assert f"picture {image.pk}: OSError" in told.out and "although the library has pictures" in told.out
+
+
 def test_transparent_pictures_stay_transparent(take_in):
     picture = Pillow.new("RGBA", (400, 400), (255, 0, 0, 0))
     data, _ = renditions.decode(encode(picture), side=1600)

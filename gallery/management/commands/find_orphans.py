@@ -1,6 +1,6 @@
 import json
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from gallery.orphans import SHARDS, find_lost_loras, find_orphans, sweep
@@ -16,12 +16,19 @@ class Command(BaseCommand):
     def handle(self, **options):
         fix = options["fix"]
         look = sweep if fix else find_orphans
-        without_row, without_file, damaged = [], find_lost_loras(), []
-        for shard in tqdm(SHARDS, desc="Looking", unit="shard", leave=False, disable=None):
-            found = look([shard])
-            without_row += found.without_row
-            without_file += found.without_file
-            damaged += found.damaged
+        without_row, without_file, damaged = [], [], []
+        try:
+            without_file += find_lost_loras()
+            for shard in tqdm(SHARDS, desc="Looking", unit="shard", leave=False, disable=None):
+                found = look([shard])
+                without_row += found.without_row
+                without_file += found.without_file
+                damaged += found.damaged
+        except OSError as error:
+            raise CommandError(
+                f"{error.strerror or error}. Is its disk mounted, or does its bucket answer? Until then nothing counts "
+                "as lost."
+            ) from error
         self.report(without_row, without_file, damaged, fix, options["json"])
         if without_file or damaged:
             self.stderr.write(

@@ -20,11 +20,11 @@ class Command(BaseCommand):
         images = Image.objects.only("id", "sha256", "file", "file_size", "width", "height").order_by("pk")
         for image in tqdm(images.iterator(500), total=images.count(), unit="picture", disable=None):
             specs = expected(image.width, image.height)
-            if not options["all"]:
-                specs = [spec for spec in specs if not is_whole(spec.key(image.sha256))]
-            if not specs:
-                continue
             try:
+                if not options["all"]:
+                    specs = [spec for spec in specs if not is_whole(spec.key(image.sha256))]
+                if not specs:
+                    continue
                 rebuild(image, specs)
             except Exception as error:  # noqa: BLE001  one broken original must not stop the others
                 failed.append({"id": image.pk, "reason": f"{type(error).__name__}: {error}"})
