@@ -1,3 +1,4 @@
+from django.conf import settings
 from django.core.exceptions import TooManyFilesSent
 from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions, serializers, status
@@ -10,8 +11,6 @@ from gallery.serializers import ImageSerializer
 from gallery.uploads import take_in_files
 from imagineer.api import MAX_ID, IsAdmin
 
-MAX_REQUEST = 200 * 2**20  # bytes
-
 
 class UploadSerializer(serializers.Serializer):
     files = serializers.ListField(
@@ -19,7 +18,9 @@ class UploadSerializer(serializers.Serializer):
         allow_empty=False,
         help_text=f"PNG, JPEG, WebP or GIF, of which the first frame counts; {MAX_BYTES // 2**20} MiB each.",
     )
-    album_id = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=MAX_ID)
+    album_id = serializers.IntegerField(
+        source="album", required=False, allow_null=True, min_value=1, max_value=MAX_ID
+    )
 
     def validate_album_id(self, pk):
         album = pk and Album.objects.filter(pk=pk).first()
@@ -52,11 +53,11 @@ class ImageUpload(GatedView):
         responses={201: UploadedSerializer},
     )
     def post(self, request):
-        """Each file that cannot be taken is named in `errors`, and the others stay; 400 when none can. A picture that is
-        here already is answered and not stored again."""
-        wanted = UploadSerializer(data=self._read(request))
+        """Each file that cannot be taken is named in `errors`, and the others stay; 400 when none can. A picture that
+        is here already is answered and not stored again."""
+        wanted = UploadSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
-        files, album = wanted.validated_data["files"], wanted.validated_data.get("album_id")
+        files, album = wanted.validated_data["files"], wanted.validated_data.get("album")
         taken = take_in_files(files, album=album, created_by=request.user)
         if not taken.images:
             raise exceptions.ValidationError({"files": [f"{name}: {why}" for name, why in taken.refused]})
@@ -69,17 +70,23 @@ class ImageUpload(GatedView):
         }
         return Response(answer, status=status.HTTP_201_CREATED)
 
-    def _read(self, request):
-        if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_REQUEST:
+    def initial(self, request, *args, **kwargs):
+        # first of all: whoever has a session proves the form to be theirs by a token that is looked for in the body
+        length = request.META.get("CONTENT_LENGTH", "")
+        if length.isdecimal() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 2**20
             raise exceptions.ValidationError(
-                {"files": [f"The request is larger than {MAX_REQUEST // 2**20} MiB; send fewer at once."]}
+                {"files": [f"The request is larger than {most} MiB; send fewer at once."]}
             )
-        try:
-            return request.data
-        except TooManyFilesSent as error:
-            raise exceptions.ValidationError(
-                {"files": ["These are more than 100 files; send fewer at once."]}
-            ) from error
+        super().initial(request, *args, **kwargs)
+
+    def handle_exception(self, error):
+        if isinstance(error, TooManyFilesSent):
+            most = settings.DATA_UPLOAD_MAX_NUMBER_FILES
+            error = exceptions.ValidationError(
+                {"files": [f"These are more than {most} files; send fewer at once."]}
+            )
+        return super().handle_exception(error)
 
     def _describe(self, images: list[Image]) -> list[dict]:
         return ImageSerializer(images, many=True, context=self.get_serializer_context()).data

@@ -140,7 +140,7 @@ def test_while_the_disk_is_away_nothing_counts_as_lost(take_in, unmounted):
             with pytest.raises(OSError, match="although the library has pictures"):
                 look()
         for command in ({}, {"fix": True}, {"json": True}):
-            with pytest.raises(CommandError, match="has pictures[.] Is its disk mounted"):
+            with pytest.raises(CommandError, match="Is its disk mounted"):
                 call_command("find_orphans", **command)
     assert find_orphans().without_file == find_lost_loras() == []
 

@@ -6,6 +6,8 @@ import subprocess
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError, connection
+from django.test import Client
+from django.test.client import FakePayload, encode_multipart
 from PIL import Image as Pillow
 from rest_framework.test import APIClient
 
@@ -117,18 +119,61 @@ def test_only_an_admin_may_send_pictures(api, stranger, tmp_path):
     assert not stored_files(tmp_path)
 
 
-def test_no_file_no_form_and_too_many_files_are_told(admin_api):
+def with_a_session(ada):
+    """A page's script: signed in by a cookie, the form's token in a header."""
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(ada)
+    secret = "0" * 32
+    client.cookies["csrftoken"] = secret
+    client.defaults["HTTP_X_CSRFTOKEN"] = secret
+    return client
+
+
+def send_form(client, *files, **headers):
+    data, boundary = {"files": list(files)}, "a-boundary"
+    return client.generic(
+        "POST",
+        "/api/images/upload",
+        encode_multipart(boundary, data),
+        content_type=f"multipart/form-data; boundary={boundary}",
+        **headers,
+    )
+
+
+@pytest.fixture(params=["token", "session"])
+def sender(request, ada, admin_api):
+    return admin_api if request.param == "token" else with_a_session(ada)
+
+
+def test_a_page_s_script_may_send_pictures_too(ada):
+    client = with_a_session(ada)
+    assert send_form(client, a_file()).status_code == 201
+    del client.defaults["HTTP_X_CSRFTOKEN"]
+    assert send_form(client, a_file(2)).status_code == 403, "no form of ours"
+
+
+def test_no_file_no_form_and_too_many_files_are_told(admin_api, sender):
     assert set(send(admin_api).json()["fields"]) == {"files"}
     assert admin_api.post("/api/images/upload", {"files": ["a.png"]}, format="json").status_code == 400
-    response = send(admin_api, *(a_file(name=f"{number}.png", data=b"x") for number in range(101)))
+    response = send_form(sender, *(a_file(name=f"{number}.png", data=b"x") for number in range(101)))
     assert response.status_code == 400 and "more than 100 files" in response.json()["error"]
 
 
-def test_a_request_of_more_than_200_mib_is_refused_unread(admin_api):
-    response = admin_api.post(
-        "/api/images/upload", {"files": [a_file()]}, format="multipart", CONTENT_LENGTH=str(201 * 2**20)
+def test_a_request_of_more_than_200_mib_is_refused_unread(sender):
+    class Unread(FakePayload):
+        def read(self, *arguments):
+            raise AssertionError("it was read")
+
+    response = send_form(
+        sender, a_file(), CONTENT_LENGTH=str(201 * 2**20), **{"wsgi.input": Unread(b"a picture")}
     )
     assert response.status_code == 400 and "200 MiB" in response.json()["error"]
+
+
+@pytest.mark.parametrize("length", ["abc", "", "²"])
+def test_a_length_that_is_none_is_an_empty_request(sender, length):
+    response = send_form(sender, a_file(), CONTENT_LENGTH=length)
+    assert response.status_code == 400 and set(response.json()["fields"]) == {"files"}
 
 
 # ---- A full disk
