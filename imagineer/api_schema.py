@@ -61,7 +61,7 @@ class ErrorsToldSchema(AutoSchema):
             "403": for_admins,
             "404": "path" in places,
             "406": not issubclass(self.view.content_negotiation_class, AnyAccepted),
-            "409": is_write and "path" in places,
+            "409": is_write and ("path" in places or getattr(self.view, "may_clash", False)),
             "410": bool({getattr(self.view, "action", None), self.method.lower()} & set(gone)),
             "415": has_body,
             "429": bool(self.view.throttle_classes),

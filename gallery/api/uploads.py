@@ -9,7 +9,7 @@ from gallery.ingest import MAX_BYTES
 from gallery.models import Album, Image
 from gallery.serializers import ImageSerializer
 from gallery.uploads import take_in_files
-from imagineer.api import MAX_ID, IsAdmin
+from imagineer.api import MAX_ID, Conflict, IsAdmin
 
 
 class UploadSerializer(serializers.Serializer):
@@ -46,6 +46,7 @@ class ImageUpload(GatedView):
 
     permission_classes = [IsAdmin]
     serializer_class = UploadSerializer
+    may_clash = True
 
     @extend_schema(
         operation_id="images_upload",
@@ -58,7 +59,10 @@ class ImageUpload(GatedView):
         wanted = UploadSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         files, album = wanted.validated_data["files"], wanted.validated_data.get("album")
-        taken = take_in_files(files, album=album, created_by=request.user)
+        try:
+            taken = take_in_files(files, album=album, created_by=request.user)
+        except Album.DoesNotExist as error:
+            raise Conflict("The album was deleted meanwhile; the pictures are in the library.") from error
         if not taken.images:
             raise exceptions.ValidationError({"files": [f"{name}: {why}" for name, why in taken.refused]})
         rows = Image.objects.for_api().in_bulk([image.pk for image in taken.images])

@@ -2,6 +2,7 @@
 
 import errno
 import subprocess
+from contextlib import contextmanager
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -13,7 +14,7 @@ from rest_framework.test import APIClient
 
 from gallery.ingest import MAX_BYTES
 from gallery.models import Image, Upload
-from gallery.services import retract_image, trash_image
+from gallery.services import delete_album, retract_image, trash_image
 from tests.gallery.pictures import encode, png
 
 pytestmark = pytest.mark.django_db
@@ -93,7 +94,7 @@ def test_the_same_picture_twice_is_one_and_comes_back_from_the_trash(admin_api, 
     trash_image(Image.objects.get())
     answer = send(admin_api, a_file(1), a_file(1, name="again.png"), album_id=album.pk).json()
     assert (answer["uploaded"], [image["id"] for image in answer["images"]]) == (1, [first])
-    assert Image.objects.present().count() == 1
+    assert Image.objects.present().count() == Upload.objects.count() == 1, "none for what was here already"
     assert album.images.count() == 1
 
 
@@ -117,6 +118,29 @@ def test_only_an_admin_may_send_pictures(api, stranger, tmp_path):
     signed_in.force_authenticate(stranger)
     assert send(signed_in, a_file()).status_code == 403
     assert not stored_files(tmp_path)
+
+
+@contextmanager
+def deleted_meanwhile(album):
+    """Somebody deletes the album while the first picture of an upload comes in."""
+    albums = [album]
+
+    def delete(execute, sql, *arguments):
+        if sql.startswith('INSERT INTO "gallery_image"') and albums:
+            delete_album(albums.pop())
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(delete):
+        yield
+    assert not albums
+
+
+def test_an_album_that_is_deleted_meanwhile_is_told_and_the_pictures_stay(admin_api, album):
+    with deleted_meanwhile(album):
+        response = send(admin_api, a_file(1), a_file(2), album_id=album.pk)
+    assert response.status_code == 409
+    assert response.json() == {"error": "The album was deleted meanwhile; the pictures are in the library."}
+    assert Image.objects.count() == 2
 
 
 def with_a_session(ada):
@@ -237,6 +261,14 @@ def test_what_came_in_before_the_disk_was_full_is_whole_and_in_the_album(admin_a
         response = send(admin_api, small, large, album_id=album.pk)
     assert_told_of_the_disk(response)
     assert [image.filename for image in album.images.all()] == ["photo-1.png"]
+
+
+def test_a_full_disk_is_told_though_the_album_was_deleted_meanwhile(admin_api, album, disk_that_holds):
+    small, large = a_file(1), a_file(2, data=png(2, size=(1500, 1500)))
+    with disk_that_holds(len(large) // 2), deleted_meanwhile(album):
+        response = send(admin_api, small, large, album_id=album.pk)
+    assert_told_of_the_disk(response)
+    assert Image.objects.count() == 1
 
 
 @pytest.mark.parametrize(
