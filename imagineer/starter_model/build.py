@@ -97,12 +97,20 @@ def main(argv: list[str] | None = None) -> int:
     work: Path = options.work
     work.mkdir(parents=True, exist_ok=True)
     for part in options.keep:
-        if not (work / part).exists():
-            shutil.copytree(options.start / part, work / part)
+        _keep(options.start / part, work / part)
     for stage in options.stage or STAGES:
         print(f"== {stage}", flush=True)
         _RUN[stage](work, options, device)
     return 0
+
+
+def _keep(given: Path, kept: Path) -> None:
+    """Copy a part of the pipeline, under another name at first: what a kill leaves half copied is not taken for whole."""
+    part = kept.with_name(f"{kept.name}.part")
+    if not kept.exists():
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(given, part)
+        part.rename(kept)
 
 
 def _budget(options: argparse.Namespace, stage: str):

@@ -9,16 +9,20 @@ import pytest
 from imagineer.starter_model.build import STAGES
 
 
-def _build(work: Path, *arguments: str) -> None:
+def _try_to_build(work: Path, *arguments: str) -> subprocess.CompletedProcess:
     """A build of seconds, in a process of its own."""
     command = [sys.executable, "-m", "imagineer.starter_model.build", "--smoke"]
-    done = subprocess.run(
+    return subprocess.run(
         [*command, "--work", str(work), "--out", str(work / "weights"), *arguments],
         capture_output=True,
         text=True,
         check=False,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
+
+
+def _build(work: Path, *arguments: str) -> None:
+    done = _try_to_build(work, *arguments)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -43,6 +47,23 @@ def _train_tokenizer(work: Path, hash_seed: int) -> bytes:
 def test_tokenizers_trained_in_different_processes_are_the_same(tmp_path):
     trained = [_train_tokenizer(tmp_path / str(seed), seed) for seed in (1, 2)]
     assert trained[0] == trained[1]
+
+
+def test_a_part_to_keep_that_was_half_copied_is_copied_again(tmp_path):
+    given = tmp_path / "given" / "tokenizer"
+    given.mkdir(parents=True)
+    (given / "vocab.json").write_text("{}")
+    (given / "merges.txt").symlink_to(tmp_path / "away")
+    keep = ("--stage", "pictures", "--start", str(given.parent), "--keep", "tokenizer")
+    work = tmp_path / "work"
+    assert "merges.txt" in _try_to_build(work, *keep).stderr
+    (tmp_path / "away").write_text("a b")
+    _build(work, *keep)
+    assert {path.name: path.read_text() for path in (work / "tokenizer").iterdir()} == {
+        "vocab.json": "{}",
+        "merges.txt": "a b",
+    }
+    assert not list(work.glob("*.part"))
 
 
 @pytest.mark.slow
