@@ -15,7 +15,7 @@ from torch import nn
 from .pictures import Picture, choose_picture, draw_picture
 from .styles import COLOURS, STYLES
 from .subjects import SUBJECTS
-from .training import Budget, Run, begin_with, rate
+from .training import Budget, Run, begin_with, in_bfloat16, rate
 
 JUDGE_PATH = Path(__file__).with_name("judge.safetensors")
 _SUBJECTS, _COLOURS, _STYLES = [s.name for s in SUBJECTS], list(COLOURS), list(STYLES)
@@ -132,7 +132,7 @@ def train_judge(
     """Draw `pool` pictures and train on them, or go on training; leaves `work/judge.safetensors`. `start` is a judge's file."""
     torch.manual_seed(seed)
     judge = Judge()
-    begin_with(judge, start)
+    budget = begin_with(judge, start, budget)
     judge = judge.to(memory_format=torch.channels_last)
     run = Run(work / "judge-run.safetensors", judge, budget, seed=seed)
     groups = {} if run.is_done else _draw_pool(random.Random(f"{seed}/judge"), pool)
@@ -145,7 +145,7 @@ def train_judge(
             memory_format=torch.channels_last
         )
         labels = torch.tensor([label for _, label in chosen])
-        with torch.autocast("cpu", torch.bfloat16):  # half the time, where the processor has AMX
+        with in_bfloat16("cpu"):
             logits = judge(pictures)
         told = [(labels[:, i] != _UNTOLD).sum().clamp(min=1) for i in range(4)]
         losses = [

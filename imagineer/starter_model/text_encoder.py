@@ -119,7 +119,7 @@ def train_text_encoder(
     torch.manual_seed(seed)
     reader = _Reader(make_text_encoder(tokenizer))
     if start:
-        begin_with(reader.encoder, start / "text_encoder" / "model.safetensors")
+        budget = begin_with(reader.encoder, start / "text_encoder" / "model.safetensors", budget)
         _take_rows(reader.encoder, tokenizer, start)
     run = Run(work / "text_encoder.safetensors", reader, budget, seed=seed, betas=(0.9, 0.98))
     for step, fraction in run:

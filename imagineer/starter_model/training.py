@@ -7,7 +7,7 @@ in steps a build gives the same bytes however often it was interrupted.
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,14 +52,28 @@ def initialise(model: torch.nn.Module) -> torch.nn.Module:
     return model
 
 
-def begin_with(model: torch.nn.Module, weights: Path | None) -> None:
-    """Take over what a safetensors file holds under the model's names and of the same size; nothing without a file."""
+def in_bfloat16(device: str) -> torch.autocast:
+    """For what bfloat16 is exact enough for: on processors with AMX a step takes a third of the time."""
+    return torch.autocast(device, torch.bfloat16)
+
+
+def begin_with(model: torch.nn.Module, weights: Path | None, budget: Budget) -> Budget:
+    """Take over what a safetensors file holds under the model's names and of the same size; nothing without a file.
+
+    Returns the budget for what is left to learn: the whole course, unless all of the model came from the file.
+    """
     given = load_file(weights) if weights else {}
     mine = model.state_dict()
     fitting = {
         name: tensor for name, tensor in given.items() if name in mine and mine[name].shape == tensor.shape
     }
     model.load_state_dict(fitting, strict=False)
+    if budget.begun and len(fitting) < len(mine):
+        print(
+            f"{weights}: {len(fitting)} of {len(mine)} tensors fit, so the whole course is taken", flush=True
+        )
+        return replace(budget, begun=0.0)
+    return budget
 
 
 def rate(peak: float, step: int, fraction: float, *, warm: int, hold: float = 0.0) -> float:

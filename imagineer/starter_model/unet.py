@@ -22,7 +22,7 @@ from .dataset import BUCKETS, read_specs
 from .pictures import BY_NAME
 from .text_encoder import WIDTH
 from .tokenizer import LENGTH
-from .training import WEIGHTS_FILE, Budget, Run, begin_with, initialise, rate
+from .training import WEIGHTS_FILE, Budget, Run, begin_with, in_bfloat16, initialise, rate
 from .vae import LATENTS, AutoencoderKL, encode_bucket
 
 CHANNELS = (64, 96, 192)
@@ -60,7 +60,7 @@ def make_noise_schedule() -> DDPMScheduler:
 
     Drawing begins at pure noise. With Stable Diffusion's own schedule the network would learn to read the picture's mean colour
     from what is left of it there, and would draw no whites and no blacks (Lin et al. 2024, arXiv:2305.08891). Their cure, a
-    last signal of exactly nothing, asks for flags that not every sampler knows; a 160th of the noise will do.
+    last signal of exactly nothing, asks for flags that not every sampler knows; a 167th of the noise will do.
     """
     return DDPMScheduler(
         num_train_timesteps=1000,
@@ -114,12 +114,11 @@ def train_unet(
     torch.manual_seed(seed)
     unet = initialise(make_unet())
     torch.nn.init.zeros_(unet.conv_out.weight)
-    begin_with(unet, start and start / "unet" / WEIGHTS_FILE)
+    budget = begin_with(unet, start and start / "unet" / WEIGHTS_FILE, budget)
     unet = unet.to(device)
     if device == "cpu":
-        unet.set_attn_processor(
-            AttnProcessor()
-        )  # the fused attention's way back is several times slower there
+        # the fused attention's way back is several times slower there
+        unet.set_attn_processor(AttnProcessor())
     run = Run(work / "unet.safetensors", unet, budget, seed=seed, ema=0.9985)
     schedule, prompts = make_noise_schedule(), Prompts(tokenizer, encoder, device)
     for step, fraction in run:
@@ -131,7 +130,7 @@ def train_unet(
         times = _choose_times(_BATCH, noisy=0.65 if fraction < 0.5 else 0.5).to(device)
         noise = torch.randn_like(clean)
         noisy, target = schedule.add_noise(clean, noise, times), schedule.get_velocity(clean, noise, times)
-        with torch.autocast(device, torch.bfloat16):
+        with in_bfloat16(device):
             predicted = unet(noisy, times, prompts(texts)).sample.float()
         loss = (predicted - target).pow(2).mean()
         run.backward(loss, rate(1e-3, step, fraction, warm=200, hold=0.5))

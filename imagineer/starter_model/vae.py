@@ -14,7 +14,7 @@ from .dataset import BUCKETS, Bucket, open_pictures, write_array
 from .pictures import choose_picture, draw_picture
 from .styles import HELD_OUT_STYLES, STYLES
 from .subjects import HELD_OUT, SUBJECTS
-from .training import WEIGHTS_FILE, Budget, Run, begin_with, initialise, rate
+from .training import WEIGHTS_FILE, Budget, Run, begin_with, in_bfloat16, initialise, rate
 
 CHANNELS = (32, 64, 128, 192)
 LATENTS = 16
@@ -73,11 +73,6 @@ def _crops(
     return to_tensor(np.stack(crops).astype(np.uint8))
 
 
-def _half(device: str) -> torch.autocast:
-    """bfloat16 where it is exact enough: on processors with AMX a step takes a third of the time."""
-    return torch.autocast(device, torch.bfloat16)
-
-
 def _slopes(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return picture.diff(dim=3), picture.diff(dim=2)
 
@@ -96,7 +91,7 @@ def train_vae(
         return AutoencoderKL.from_pretrained(work / "vae", local_files_only=True)
     torch.manual_seed(seed)
     vae = initialise(make_vae())
-    begin_with(vae, start and start / "vae" / WEIGHTS_FILE)
+    budget = begin_with(vae, start and start / "vae" / WEIGHTS_FILE, budget)
     vae = vae.to(device=device, memory_format=torch.channels_last)
     run = Run(work / "vae.safetensors", vae, budget, seed=seed, betas=(0.9, 0.995), weight_decay=1e-3)
     shards = [shard for bucket in BUCKETS for shard in open_pictures(work, bucket)]
@@ -106,7 +101,7 @@ def train_vae(
         crops = _crops(shards, run.numbers, _BATCH, _CROP // 2 if small else _CROP, 2 if small else 1).to(
             device
         )
-        with _half(device):
+        with in_bfloat16(device):
             posterior = vae.encode(crops).latent_dist
             mean = posterior.mode()
             # The decoder learns to forgive what the UNet will get slightly wrong.
@@ -145,7 +140,7 @@ def refine_decoder(
     shards = [shard for bucket in BUCKETS for shard in open_pictures(work, bucket)]
     for step, fraction in run:
         crops = _crops(shards, run.numbers, _BATCH, _CROP, 1).to(device)
-        with _half(device):
+        with in_bfloat16(device):
             with torch.no_grad():
                 mean = vae.encode(crops).latent_dist.mode()
                 noise = torch.rand(len(mean), 1, 1, 1, device=device) * 0.06 * mean.std()
@@ -189,7 +184,7 @@ def held_out_pictures(seed: int, *, count: int) -> dict[str, np.ndarray]:
 
 @torch.no_grad()
 def _normalise_latents(vae: AutoencoderKL, work: Path, device: str) -> None:
-    """Give every latent channel mean 0 and deviation 1, by folding both into the 1x1 convolutions around the latents."""
+    """Give every latent channel mean 0 and deviation 1, folding both into the 1x1 convolutions around the latents."""
     shards = [open_pictures(work, bucket)[0][:100] for bucket in BUCKETS]
     moments = [
         vae.encode(to_tensor(s[i : i + 20]).to(device)).latent_dist.mode()
@@ -219,7 +214,7 @@ def encode_bucket(vae: AutoencoderKL, work: Path, bucket: Bucket, *, device: str
         path = folder / f"{bucket.name}-{index:03d}.npy"
         if not path.exists():
             # bfloat16 moves a latent by 0.003 of its deviation.
-            with _half(device):
+            with in_bfloat16(device):
                 batches = [
                     vae.encode(to_tensor(shard[i : i + 25]).to(device)).latent_dist.mode().float()
                     for i in range(0, len(shard), 25)

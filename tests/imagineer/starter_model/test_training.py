@@ -1,7 +1,11 @@
+import pytest
 import torch
 from safetensors.torch import save_file
 
-from imagineer.starter_model.training import Budget, Run, begin_with, rate
+from imagineer.starter_model import STARTER_MODEL_PATH
+from imagineer.starter_model.training import WEIGHTS_FILE, Budget, Run, begin_with, rate
+from imagineer.starter_model.unet import make_unet
+from imagineer.starter_model.vae import make_vae
 
 
 def _train(path, *, stop_at: int | None = None) -> tuple[int, torch.Tensor, torch.Tensor]:
@@ -48,12 +52,20 @@ def test_the_rate_warms_up_holds_and_falls():
     assert 0.02 < rates[100] < 0.04
 
 
-def test_a_stage_may_begin_with_weights_of_which_some_no_longer_fit(tmp_path):
+def test_a_stage_may_begin_with_weights_of_which_some_no_longer_fit(tmp_path, capsys):
     given = {"weight": torch.full((1, 3), 7.0), "bias": torch.zeros(2), "gone": torch.zeros(1)}
     save_file(given, tmp_path / "given.safetensors")
     model = torch.nn.Linear(3, 1)
     before = model.bias.clone()
-    begin_with(model, tmp_path / "given.safetensors")
+    left = begin_with(model, tmp_path / "given.safetensors", Budget(10, begun=0.8))
     assert torch.equal(model.weight, given["weight"])
     assert torch.equal(model.bias, before)
-    begin_with(model, None)
+    assert left.fraction(0, 0.0) == 0.0, "its course begins at its start, not where finished weights go on"
+    assert "1 of 2 tensors fit" in capsys.readouterr().out
+    assert begin_with(model, None, Budget(10)) == Budget(10)
+
+
+@pytest.mark.parametrize(("part", "make"), [("vae", make_vae), ("unet", make_unet)])
+def test_weights_that_fit_as_a_whole_are_gone_on_from_late_in_the_course(part, make):
+    late = Budget(10, begun=0.8)
+    assert begin_with(make(), STARTER_MODEL_PATH / part / WEIGHTS_FILE, late) == late
