@@ -70,7 +70,7 @@ def _with_articles(text: str) -> str:
     return re.sub(r"\b([Aa]) (?=[aeiou])(?!uni|one\b)", r"\1n ", text)
 
 
-def _article(noun: str, rng: random.Random) -> str:
+def _article(rng: random.Random) -> str:
     return rng.choice(DETERMINERS) if rng.random() < 0.25 else "a"
 
 
@@ -125,7 +125,7 @@ def _coloured(picture: Picture, noun: str, rng: random.Random, style: str = "") 
     phrase = " ".join([*words, noun]) + after
     if count:
         return f"{count} {phrase}"
-    return phrase if rng.random() < 0.25 else f"{_article(phrase, rng)} {phrase}"
+    return phrase if rng.random() < 0.25 else f"{_article(rng)} {phrase}"
 
 
 def _background(name: str, rng: random.Random, phrase: str) -> str:
@@ -328,8 +328,8 @@ def tell_at_length(picture: Picture, rng: random.Random) -> Told:
     return Told(_with_articles(". ".join(parts)), frozenset(says))
 
 
-def caption(picture: Picture, rng: random.Random, *, is_long: float = 0.4) -> str:
-    tell = tell_at_length if rng.random() < is_long else tell_shortly
+def caption(picture: Picture, rng: random.Random, *, share_of_long: float = 0.4) -> str:
+    tell = tell_at_length if rng.random() < share_of_long else tell_shortly
     return tell(picture, rng).text
 
 

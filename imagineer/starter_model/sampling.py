@@ -8,10 +8,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from .captions import plain_prompt, unseen_prompt
+from .folder import MODEL_JSON
 from .judge import Judge, Verdict, fresh_pictures, judge_pictures
 from .subjects import CARDS, SUBJECTS, TAROT, ZODIAC
 
-STEPS, GUIDANCE = 12, 2.0
 _BATCH = 8
 
 
@@ -25,8 +25,8 @@ def draw_prompts(
         generators = [torch.Generator().manual_seed(seed + start + i) for i in range(len(batch))]
         result = pipeline(
             batch,
-            num_inference_steps=STEPS,
-            guidance_scale=GUIDANCE,
+            num_inference_steps=MODEL_JSON["defaults"]["steps"],
+            guidance_scale=MODEL_JSON["defaults"]["guidance_scale"],
             generator=generators,
             width=width,
             height=height,

@@ -20,7 +20,7 @@ _SIZE = 4096
 def _corpus(seed: int, count: int) -> Iterator[str]:
     rng = random.Random(f"{seed}/tokenizer")
     for _ in range(count):
-        yield caption(choose_picture(rng), rng, is_long=0.5)
+        yield caption(choose_picture(rng), rng, share_of_long=0.5)
     for word in COMMON:
         yield " ".join([word] * 40)  # often enough to become one token
 
