@@ -26,34 +26,31 @@ import sqlite3
 import subprocess
 import tarfile
 import tempfile
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from django.core.files.storage import FileSystemStorage, default_storage
-from django.db import connection, transaction
+from django.db import DatabaseError, InterfaceError, connection, transaction
 
 from gallery.models import Image, Lora
 from gallery.orphans import hold_sweep
 
 FORMAT = 1
 MANIFEST, LISTING, LOCK = "backup.json", "files.txt", ".lock"
-LEFT_OUT = (
-    "django_session",
-    "cache",
-    "django_q_ormq",
-    "django_q_task",
-    "django_q_success",
-    "django_q_failure",
-)
+DJANGO_Q = ("django_q_ormq", "django_q_task", "django_q_success", "django_q_failure")
+LEFT_OUT = ("django_session", "cache", *DJANGO_Q)
 PART = ".part-"  # what a half-written file is called
-CHUNK = 2**20  # bytes
 
 
 class BackupError(Exception):
     """A sentence for the user: what happened and what to do."""
+
+
+class UnreadableError(BackupError):
+    """What is to be copied cannot be read; OSError is left to the place that it is copied to."""
 
 
 @dataclass
@@ -64,9 +61,8 @@ class Report:
     mended: int = 0  # files of an earlier backup that had changed there
     size: int = 0  # bytes of all files
     lost: list[str] = field(default_factory=list)  # storage keys that have a row and no file
-    damaged: list[str] = field(
-        default_factory=list
-    )  # storage keys whose bytes are not those of their SHA-256
+    # storage keys whose bytes cannot be read, or are not those of their SHA-256
+    damaged: list[str] = field(default_factory=list)
     is_listing_only: bool = False  # the media lie in S3, or stay where they are: looked at, not copied
 
     @property
@@ -91,28 +87,31 @@ def make_backup(path: Path, *, is_listing_only: bool = False, on_file=lambda don
 
     Files that are lost or damaged are named in the report and do not stop the others.
 
-    :raises BackupError: the place cannot be written to, or the database cannot be copied.
+    :raises BackupError: the place cannot be written to, the database cannot be copied, or the pictures are away.
     """
     moment = datetime.now(UTC)
     is_listing_only |= not isinstance(default_storage, FileSystemStorage)
     report = Report(str(path), is_listing_only=is_listing_only)
     try:
         with hold_sweep() as renew, tempfile.TemporaryDirectory(prefix="imagineer-backup-") as scratch:
+            _check_pictures_are_here()  # before there is a copy of the database that would be left over
             target = _TarTarget(path) if path.suffix == ".tar" else _FolderTarget(path)
             with target:
-                copy = Path(scratch, f"database-{moment:%Y%m%dT%H%M%S%f}")
-                copy, entries = _copy_database(copy)
-                target.add(copy.name, copy)
+                copy_database = _copy_sqlite if connection.vendor == "sqlite" else _copy_postgresql
+                copy, entries = copy_database(Path(scratch, f"database-{moment:%Y%m%dT%H%M%S%f}"))
+                _add(target, copy.name, copy)
                 _copy_media(entries, target, report, renew, on_file)
                 listing = Path(scratch, f"files-{copy.stem.removeprefix('database-')}.txt")
                 listing.write_text("".join(f"{entry.sha256}  {entry.name}\n" for entry in entries))
-                target.add(listing.name, listing)
+                _add(target, listing.name, listing)
                 manifest = Path(scratch, MANIFEST)
                 manifest.write_text(json.dumps(_describe(moment, copy, listing, report), indent=2))
-                target.add(MANIFEST, manifest)
-                target.add(LISTING, listing)
+                _add(target, MANIFEST, manifest)
+                _add(target, LISTING, listing)
     except OSError as error:
         raise BackupError(f"The backup cannot be written to {path}: {error.strerror or error}.") from error
+    except (sqlite3.Error, DatabaseError, InterfaceError) as error:
+        raise BackupError(f"The database cannot be copied: {str(error).strip()}.") from error
     return report
 
 
@@ -131,12 +130,8 @@ def _describe(moment: datetime, copy: Path, listing: Path, report: Report) -> di
     }
 
 
-def _copy_database(copy: Path) -> tuple[Path, list[Entry]]:
-    """The copy, and the files that it names."""
-    return (_copy_sqlite if connection.vendor == "sqlite" else _copy_postgresql)(copy)
-
-
 def _copy_sqlite(copy: Path) -> tuple[Path, list[Entry]]:
+    """The copy, and the files that it names."""
     copy = copy.with_suffix(".sqlite3")
     source = f"file:{connection.settings_dict['NAME']}?mode=ro"
     with (
@@ -185,17 +180,9 @@ def _entries_sql() -> str:
 def run_postgresql(program: str, *arguments: str) -> None:
     """pg_dump or pg_restore on our database; the password goes by the environment, where no process list shows it."""
     database = connection.settings_dict
-    environment = os.environ | {
-        name: str(database[key])
-        for name, key in {
-            "PGHOST": "HOST",
-            "PGPORT": "PORT",
-            "PGUSER": "USER",
-            "PGPASSWORD": "PASSWORD",
-            "PGDATABASE": "NAME",
-        }.items()
-        if database.get(key)
-    }
+    keys = ("HOST", "PORT", "USER", "PASSWORD")
+    environment = os.environ | {f"PG{key}": str(database[key]) for key in keys if database.get(key)}
+    environment["PGDATABASE"] = database["NAME"]
     try:
         done = subprocess.run(
             [program, *arguments], env=environment, capture_output=True, text=True, check=False
@@ -213,26 +200,45 @@ def _copy_media(entries: list[Entry], target, report: Report, renew, on_file) ->
         renew()
         try:
             report.size += _keep(entry, target, report)
-        except FileNotFoundError:
-            report.lost.append(entry.key)
+        except UnreadableError as error:
+            _check_pictures_are_here()
+            if isinstance(error.__cause__, FileNotFoundError):
+                report.lost.append(entry.key)
+            elif isinstance(default_storage, FileSystemStorage):
+                report.damaged.append(entry.key)
+            else:
+                # a bucket that is away would be asked for every file in vain
+                raise BackupError(f"{error}. The earlier backup is as it was.") from error
         report.files = number
         on_file(number, len(entries))
 
 
+def _check_pictures_are_here() -> None:
+    """:raises BackupError: what is missing would be taken for lost."""
+    try:
+        default_storage.check_is_here()
+    except OSError as error:
+        raise BackupError(
+            f"{error.strerror}: {default_storage.location}. Is its disk mounted? The earlier backup is as it was."
+        ) from error
+
+
 def _keep(entry: Entry, target, report: Report) -> int:
+    """:raises UnreadableError: the library's own file is lost, or gives no bytes."""
+    with reading():
+        size = default_storage.size(entry.key)
     if report.is_listing_only:
-        if not default_storage.exists(entry.key):
-            raise FileNotFoundError(entry.key)
-        return default_storage.size(entry.key)
-    size = default_storage.size(entry.key)
-    found = target.hash(entry.name)
+        return size
+    found, found_size = target.find(entry.name)
     if found == entry.sha256:
         # never replaced, whatever has become of the library's own
-        if target.size(entry.name) != size:
+        if found_size != size:
             report.damaged.append(entry.key)
         return size
-    with default_storage.open(entry.key) as source:
-        is_right = target.copy(entry.name, source, size) == entry.sha256
+    with reading():
+        source = default_storage.open(entry.key)
+    with source:
+        is_right = target.copy(entry.name, source) == entry.sha256
     if not is_right:
         report.damaged.append(entry.key)
     if not found:
@@ -240,6 +246,20 @@ def _keep(entry: Entry, target, report: Report) -> int:
     elif is_right:
         report.mended += 1
     return size
+
+
+@contextmanager
+def reading():
+    """:raises UnreadableError: for an error of what is read; it is the cause."""
+    try:
+        yield
+    except (OSError, tarfile.TarError) as error:
+        raise UnreadableError(getattr(error, "strerror", None) or str(error)) from error
+
+
+def _add(target, name: str, source: Path) -> None:
+    with source.open("rb") as file:
+        target.copy(name, file)
 
 
 class _FolderTarget:
@@ -271,21 +291,14 @@ class _FolderTarget:
     def _is_ours(name: str) -> bool:
         return name in {MANIFEST, LISTING, LOCK, "media"} or name.startswith(("database-", "files-", PART))
 
-    def hash(self, name: str) -> str:
-        """Of the file as it lies there, or "" where there is none."""
+    def find(self, name: str) -> tuple[str, int]:
+        """The SHA-256 and the bytes of the file as it lies there already; "" where there is none."""
         try:
-            return _hash_file(self.path / name)
+            return _hash_file(self.path / name), (self.path / name).stat().st_size
         except FileNotFoundError:
-            return ""
+            return "", 0
 
-    def size(self, name: str) -> int:
-        return (self.path / name).stat().st_size
-
-    def add(self, name: str, source: Path) -> None:
-        with source.open("rb") as file:
-            self.copy(name, file, source.stat().st_size)
-
-    def copy(self, name: str, source: BinaryIO, size: int) -> str:
+    def copy(self, name: str, source: BinaryIO) -> str:
         return write_whole(self.path / name, source)
 
 
@@ -307,31 +320,31 @@ class _TarTarget:
         return self
 
     def __exit__(self, kind, *_):
-        with self.file:  # its lock goes last: after it the temporary name is somebody else's
-            is_whole = False
-            try:
-                if kind is None:
-                    self.tar.close()
-                    self.file.flush()
-                    os.fsync(self.file.fileno())
-                    self.part.replace(self.path)
-                    is_whole = True
-            finally:
-                if not is_whole:
-                    self.part.unlink(missing_ok=True)
+        with self.file, ExitStack() as undo:  # its lock goes last: then the temporary name is somebody else's
+            undo.callback(self.part.unlink, missing_ok=True)
+            if kind is None:
+                self.tar.close()
+                self.file.flush()
+                os.fsync(self.file.fileno())
+                self.part.replace(self.path)
+                undo.pop_all()
 
-    def hash(self, name: str) -> str:
-        return ""
+    def find(self, name: str) -> tuple[str, int]:
+        return "", 0
 
-    def add(self, name: str, source: Path) -> None:
-        with source.open("rb") as file:
-            self.copy(name, file, source.stat().st_size)
-
-    def copy(self, name: str, source: BinaryIO, size: int) -> str:
+    def copy(self, name: str, source: BinaryIO) -> str:
         member = tarfile.TarInfo(name)
-        member.size, member.mode, member.mtime = size, 0o600, int(datetime.now(UTC).timestamp())
-        hashed = Hashing(source)
-        self.tar.addfile(member, hashed)
+        member.mode, member.mtime = 0o600, int(datetime.now(UTC).timestamp())
+        member.size = source.seek(0, os.SEEK_END)
+        source.seek(0)
+        hashed, begin = Hashing(source), self.tar.offset
+        try:
+            self.tar.addfile(member, hashed)
+        except UnreadableError:
+            # a member that is there in part would make everything after it unreadable
+            self.tar.offset = self.file.seek(begin)
+            self.file.truncate()
+            raise
         return hashed.digest.hexdigest()
 
 
@@ -350,13 +363,14 @@ def _lock(file, path: Path) -> None:
 
 
 class Hashing:
-    """A file that is hashed as it is read."""
+    """A file that is hashed as it is read; :class:`UnreadableError` tells its errors from those of who writes."""
 
     def __init__(self, file: BinaryIO):
         self.file, self.digest = file, hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
-        chunk = self.file.read(size)
+        with reading():
+            chunk = self.file.read(size)
         self.digest.update(chunk)
         return chunk
 
@@ -368,13 +382,12 @@ def write_whole(path: Path, source: BinaryIO) -> str:
     descriptor, temporary = tempfile.mkstemp(prefix=PART, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            shutil.copyfileobj(hashed, file, CHUNK)
+            shutil.copyfileobj(hashed, file, 2**20)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
-    except BaseException:
+    finally:
         Path(temporary).unlink(missing_ok=True)
-        raise
     return hashed.digest.hexdigest()
 
 

@@ -1,9 +1,11 @@
 """Backup and restore: whole while others write, and nothing is taken back that is not as it was."""
 
+import errno
 import hashlib
 import io
 import json
 import os
+import resource
 import sqlite3
 import subprocess
 import tarfile
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.sessions.backends.db import SessionStore
+from django.core.files.base import File
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -23,13 +26,14 @@ from gallery.ingest import ingest_image
 from gallery.models import Album, Image, SourceType
 from gallery.orphans import hold_sweep, sweep
 from gallery.services import add_images, create_album
-from gallery.storage import ContentStorage
+from gallery.storage import ContentStorage, LibraryStorage
 from imagineer.accounts.services import make_admin
 from imagineer.backup import BackupError, make_backup
 from imagineer.restore import check_is_empty, restore_backup
 from templates_app.models import BatchTemplate, GenerationSession
 from tests.clusters import POSTGRES, Site, the_database, wait_until
 from tests.gallery.pictures import png
+from tests.gallery.test_bucket import bucket, server  # noqa: F401  fixtures
 from tests.jobs_app.tasks import submit_items
 
 KINDS = ["sqlite", "postgresql"]
@@ -123,6 +127,40 @@ def test_a_copy_of_the_database_alone_is_taken_back_where_the_pictures_lie(
     assert restored(other, tmp_path / "copy.tar")["files"] == 6
     with there(other):
         assert contents() == before
+
+
+def test_the_copy_of_a_library_in_a_bucket_lists_its_files_and_is_taken_back_beside_them(
+    bucket,  # noqa: F811
+    library,
+    empty_site,
+    tmp_path,
+):
+    library("sqlite")
+    make_backup(tmp_path / "backup")
+    default_storage.delete(Image.objects.first().file.name)
+    report = make_backup(tmp_path / "backup")
+    assert (report.is_listing_only, report.files, len(report.lost)) == (True, 6, 1)
+    with the_database(empty_site("sqlite").environment["DATABASE_URL"]):
+        assert restore_backup(tmp_path / "backup").lost == report.lost
+        assert Image.objects.count() == 6
+
+
+def test_a_backup_while_the_bucket_is_away_leaves_the_one_before(
+    bucket,  # noqa: F811
+    library,
+    settings,
+    tmp_path,
+):
+    library("sqlite")
+    make_backup(tmp_path / "backup")
+    away = settings.STORAGES["default"]
+    wrong = away["OPTIONS"] | {"endpoint_url": "http://127.0.0.1:9"}
+    settings.STORAGES = settings.STORAGES | {"default": away | {"OPTIONS": wrong}}
+    before = (tmp_path / "backup" / "backup.json").read_bytes()
+    with pytest.raises(BackupError, match=r"The bucket does not give .* The earlier backup is as it was"):
+        make_backup(tmp_path / "backup")
+    check_folder(tmp_path / "backup", is_copied=False)
+    assert (tmp_path / "backup" / "backup.json").read_bytes() == before
 
 
 def backups_under_load(count, library, empty_site, tmp_path, kind):
@@ -239,13 +277,87 @@ def test_of_two_backups_to_one_place_the_second_is_refused_and_loses_nothing(nam
     assert make_backup(path).copied == 0
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, *, is_copied: bool = True) -> None:
     """What the manifest names is there, as it was written."""
     manifest = json.loads((folder / "backup.json").read_text())
     assert sha256_of(folder / manifest["database"]["file"]) == manifest["database"]["sha256"]
     assert sha256_of(folder / manifest["listing"]) == manifest["listing_sha256"]
-    for listing in (manifest["listing"], "files.txt"):
+    for listing in (manifest["listing"], "files.txt") * is_copied:
         assert subprocess.run(["sha256sum", "--quiet", "-c", listing], cwd=folder).returncode == 0
+
+
+@contextmanager
+def files_unchanged(folder: Path):
+    def read():
+        return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    before = read()
+    yield
+    assert read() == before
+
+
+def test_a_backup_while_the_disk_of_the_pictures_is_away_leaves_the_one_before(library, unmounted, tmp_path):
+    library("sqlite")
+    make_backup(tmp_path / "backup")
+    sentence = (
+        "empty although the library has pictures: .*/media. Is its disk mounted[?] The earlier backup is as"
+    )
+    for is_listing_only in (False, True):
+        with files_unchanged(tmp_path / "backup"), unmounted(), pytest.raises(BackupError, match=sentence):
+            make_backup(tmp_path / "backup", is_listing_only=is_listing_only)
+
+
+def test_a_disk_that_goes_away_during_a_backup_leaves_the_one_before(library, unmounted, tmp_path):
+    library("sqlite")
+    make_backup(tmp_path / "backup")
+    before = (tmp_path / "backup" / "backup.json").read_bytes()
+    disk = unmounted()
+    with pytest.raises(BackupError, match="Is its disk mounted"):
+        make_backup(tmp_path / "backup", on_file=lambda done, total: done == 2 and disk.__enter__())
+    disk.__exit__(None, None, None)
+    check_folder(tmp_path / "backup")
+    assert (tmp_path / "backup" / "backup.json").read_bytes() == before
+
+
+class WornFile(File):
+    def read(self, size=-1):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+class WornDisk(LibraryStorage):
+    """A disk that gives one file no more."""
+
+    bad_key = ""
+
+    def _open(self, name, mode="rb"):
+        file = super()._open(name, mode)
+        return WornFile(file.file) if name == self.bad_key else file
+
+
+@contextmanager
+def files_of_at_most(size: int):
+    """As on a full disk: no file grows beyond it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_backup_that_finds_no_room_for_its_copy_of_the_database_says_so(library, tmp_path):
+    library("sqlite")
+    with files_of_at_most(2**16), pytest.raises(BackupError, match="The database cannot be copied: d"):
+        make_backup(tmp_path / "backup")
+
+
+def test_a_backup_of_a_database_that_does_not_answer_says_so(library, tmp_path):
+    library("sqlite")
+    with (
+        the_database("postgres://nobody@127.0.0.1:9/nothing"),
+        pytest.raises(BackupError, match="The database cannot be copied: "),
+    ):
+        make_backup(tmp_path / "backup")
 
 
 def test_a_backup_that_is_killed_at_any_file_leaves_a_whole_one(library, empty_site, tmp_path, monkeypatch):

@@ -22,5 +22,5 @@ class Command(BackupCommand):
         first = (report.lost + report.damaged)[0]
         return (
             f"{len(report.lost)} files are lost and {len(report.damaged)} damaged in the library itself, the first "
-            f"is {first}. The backup holds everything else; bring these back from an earlier one."
+            f"is {first}. The backup holds everything else, and of these what an earlier one had put into the same folder."
         )
