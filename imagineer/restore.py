@@ -15,7 +15,7 @@ from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import File
 from django.core.files.storage import default_storage
 from django.core.management import call_command
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
 from gallery.models import Album, Image, Lora
@@ -82,19 +82,21 @@ def restore_backup(path: Path, *, on_file=lambda done, total: None) -> Report:
 def check_is_empty() -> None:
     """:raises BackupError: somebody works here, or there are pictures, people or orders here, or what somebody made."""
     try:
-        worker = Worker.objects.seen_since(timezone.now() - AT_WORK).first()
-        own_templates = BatchTemplate.objects.filter(
-            source_file=""
-        )  # the others come back from the sets folder
+        tables = set(connection.introspection.table_names())
+        # of a library of an earlier release: only columns that have been there from the first
+        workers = Worker.objects.seen_since(timezone.now() - AT_WORK).only("queue", "host", "pid")
+        worker = Worker._meta.db_table in tables and workers.first()
         has_rows = any(
-            rows.exists()
+            rows.model._meta.db_table in tables and rows.exists()
             for rows in (
                 *(model.objects.all() for model in (Image, User, Job, Album, Lora, GenerationSession)),
-                own_templates,
+                BatchTemplate.objects.filter(source_file=""),  # the others come back from the sets folder
             )
         )
-    except DatabaseError:
-        return  # no tables yet
+    except (DatabaseError, InterfaceError) as error:
+        raise BackupError(
+            f"The database here cannot be read ({str(error).strip()}), so it may hold a library. Name an empty one."
+        ) from error
     if worker:
         raise BackupError(f"{worker} is at work. Stop the workers and the web server, then try again.")
     if has_rows:

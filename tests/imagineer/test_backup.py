@@ -456,6 +456,36 @@ def test_a_restore_refuses_a_library_that_holds_but_somebodys_work(work, site_on
         restore_backup(tmp_path / "backup")
 
 
+def scribble(path: Path, *, at: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"scribble" * 500)
+
+
+@pytest.mark.parametrize("at", [0, 100])
+def test_a_restore_refuses_a_database_that_it_cannot_read(at, library, tmp_path):
+    library("sqlite")
+    make_backup(tmp_path / "backup")
+    connection.close()
+    scribble(tmp_path / "site.sqlite3", at=at)
+    before = sha256_of(tmp_path / "site.sqlite3")
+    with pytest.raises(BackupError, match=r"The database here cannot be read .* so it may hold a library"):
+        restore_backup(tmp_path / "backup")
+    assert sha256_of(tmp_path / "site.sqlite3") == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_restore_refuses_a_library_of_a_release_that_knew_less(kind, library, tmp_path):
+    library(kind)
+    make_backup(tmp_path / "backup")
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE jobs_worker DROP COLUMN memory")
+        cursor.execute("DROP TABLE templates_app_generationstep")
+        cursor.execute("DROP TABLE templates_app_generationsession")
+    with pytest.raises(BackupError, match="The library here is not empty"):
+        restore_backup(tmp_path / "backup")
+
+
 def break_a_picture(folder):
     next((folder / "media").rglob("*.png")).write_bytes(b"other bytes")
 
