@@ -87,6 +87,23 @@ def empty_site(request, tmp_path_factory):
         action()
 
 
+@pytest.fixture
+def elsewhere(empty_site, settings):
+    """``with elsewhere() as site:`` this process works for an empty site."""
+
+    @contextmanager
+    def elsewhere():
+        site, before = empty_site("sqlite"), settings.STORAGES
+        settings.STORAGES = before | {
+            "default": before["default"] | {"OPTIONS": {"location": site.directory / "media"}}
+        }
+        with the_database(site.environment["DATABASE_URL"]):
+            yield site
+        settings.STORAGES = before
+
+    return elsewhere
+
+
 @contextmanager
 def there(site: Site):
     """Read another site's library; gives its storage, as a writer may be at work in ours meanwhile."""
@@ -121,12 +138,28 @@ def test_a_copy_of_the_database_alone_is_taken_back_where_the_pictures_lie(
     report = make_backup(tmp_path / "copy.tar", is_listing_only=True)
     assert (report.files, report.copied) == (6, 0)
     other = empty_site(kind)
-    elsewhere = other.manage("restore", str(tmp_path / "copy.tar"))
-    assert "6 of 6 files" in elsewhere.stderr and "is not where the pictures lie" in elsewhere.stderr
+    refused = other.manage("restore", str(tmp_path / "copy.tar"))
+    assert refused.returncode == 1 and "None of the pictures lies here" in refused.stderr
     other.environment["IMAGINEER_DATA_DIR"] = str(site.directory)
     assert restored(other, tmp_path / "copy.tar")["files"] == 6
     with there(other):
         assert contents() == before
+
+
+def test_a_copy_of_the_database_alone_is_taken_back_though_a_picture_has_been_purged_since(
+    library, empty_site, tmp_path
+):
+    site = library("sqlite")
+    make_backup(tmp_path / "copy.tar", is_listing_only=True)
+    purged = Image.objects.first().file.name
+    default_storage.delete(purged)
+    other = empty_site("sqlite")
+    other.environment["IMAGINEER_DATA_DIR"] = str(site.directory)
+    result = other.manage("restore", str(tmp_path / "copy.tar"))
+    assert "the database and 5 files" in result.stdout
+    assert f"have gone since from where the pictures lie; the first is {purged}" in result.stderr
+    with there(other):
+        assert Image.objects.count() == 6
 
 
 def test_the_copy_of_a_library_in_a_bucket_lists_its_files_and_is_taken_back_beside_them(
@@ -319,6 +352,21 @@ def test_a_disk_that_goes_away_during_a_backup_leaves_the_one_before(library, un
     assert (tmp_path / "backup" / "backup.json").read_bytes() == before
 
 
+def test_what_the_library_has_lost_comes_back_from_the_folder_that_still_holds_it(
+    library, empty_site, tmp_path
+):
+    library("sqlite")
+    before = contents()
+    make_backup(tmp_path / "backup")
+    lost = Image.objects.first().file.name
+    default_storage.delete(lost)
+    assert make_backup(tmp_path / "backup").lost == [lost]
+    other = empty_site("sqlite")
+    assert restored(other, tmp_path / "backup")["lost"] == []
+    with there(other) as storage:
+        assert contents(storage) == before
+
+
 class WornFile(File):
     def read(self, size=-1):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -332,6 +380,28 @@ class WornDisk(LibraryStorage):
     def _open(self, name, mode="rb"):
         file = super()._open(name, mode)
         return WornFile(file.file) if name == self.bad_key else file
+
+
+@pytest.mark.parametrize("name", ["backup", "backup.tar"])
+def test_an_original_that_cannot_be_read_is_named_and_the_rest_is_kept(
+    name, library, settings, monkeypatch, elsewhere, tmp_path
+):
+    library("sqlite")
+    bad = Image.objects.order_by("file")[2].file.name
+    monkeypatch.setattr(WornDisk, "bad_key", bad)
+    disk = settings.STORAGES["default"] | {"BACKEND": f"{__name__}.WornDisk"}
+    settings.STORAGES = settings.STORAGES | {"default": disk}
+    report = make_backup(tmp_path / name)
+    assert (report.files, report.copied, report.lost, report.damaged) == (6, 5, [], [bad])
+    monkeypatch.undo()
+    with elsewhere():
+        assert restore_backup(tmp_path / name).damaged == [bad]
+        assert [is_right for _, _, is_right in contents_but(bad)] == [True] * 5
+
+
+def contents_but(key: str) -> list:
+    Image.objects.filter(file=key).delete()
+    return contents()[0]
 
 
 @contextmanager
@@ -486,6 +556,41 @@ def test_a_restore_refuses_a_library_of_a_release_that_knew_less(kind, library, 
         restore_backup(tmp_path / "backup")
 
 
+def test_a_restore_into_a_place_that_takes_no_files_blames_that_place(library, elsewhere, tmp_path):
+    library("sqlite")
+    make_backup(tmp_path / "backup")
+    with elsewhere() as site:
+        (site.directory / "media").write_bytes(b"in the way")
+        with pytest.raises(BackupError, match="The library here cannot be written to: "):
+            restore_backup(tmp_path / "backup")
+
+
+def test_a_restore_without_room_for_the_database_blames_its_place(library, elsewhere, tmp_path):
+    library("sqlite")
+    make_backup(tmp_path / "backup")
+    with (
+        elsewhere(),
+        files_of_at_most(2**16),
+        pytest.raises(BackupError, match=r"folder .* cannot be written to"),
+    ):
+        restore_backup(tmp_path / "backup")
+
+
+def test_files_that_are_missing_from_a_backup_are_named_with_the_other_broken_ones(
+    library, elsewhere, tmp_path
+):
+    library("sqlite")
+    make_backup(tmp_path / "backup")
+    missing, link, rotten = sorted((tmp_path / "backup" / "media").rglob("*.png"))[:3]
+    missing.unlink()
+    link.rename(tmp_path / "picture.png")
+    link.symlink_to(tmp_path / "picture.png")
+    rot(rotten)
+    sentence = rf"3 of 6 files .*{missing.name} is missing; .*{link.name} cannot be read .*; .*{rotten.name} is damaged"
+    with elsewhere(), pytest.raises(BackupError, match=sentence):
+        restore_backup(tmp_path / "backup")
+
+
 def break_a_picture(folder):
     next((folder / "media").rglob("*.png")).write_bytes(b"other bytes")
 
@@ -547,6 +652,75 @@ def test_what_is_no_backup_is_neither_overwritten_nor_taken_back(library, empty_
         member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(member)
     assert "is no file" in empty_site("sqlite").manage("restore", str(link)).stderr
+
+
+def put_a_pipe(manifest: Path):
+    manifest.unlink()
+    os.mkfifo(manifest)
+
+
+def put_a_link(manifest: Path):
+    manifest.symlink_to(manifest.rename(manifest.parent.parent / "outside.json"))
+
+
+def make_it_huge(manifest: Path):
+    os.truncate(manifest, 64 * 2**20 + 1)
+
+
+def nest_it_deeply(manifest: Path):
+    manifest.write_text("[" * 10**6)
+
+
+def list_the_storage_itself(manifest: Path):
+    described = json.loads(manifest.read_text())
+    listing = manifest.parent / described["listing"]
+    listing.write_text("0" * 64 + "  media/\n")
+    manifest.write_text(json.dumps(described | {"listing_sha256": sha256_of(listing)}))
+
+
+def name_a_number(manifest: Path):
+    described = json.loads(manifest.read_text())
+    described["database"]["file"] = 5
+    manifest.write_text(json.dumps(described))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (put_a_pipe, "cannot be read as a backup: .*no file"),
+        (put_a_link, "cannot be read as a backup: .*link"),
+        (make_it_huge, "has more than 64 MiB"),
+        (nest_it_deeply, "no whole backup"),
+        (list_the_storage_itself, "no whole backup"),
+        (name_a_number, "no whole backup"),
+    ],
+)
+def test_a_folder_that_somebody_has_prepared_is_refused(spoil, sentence, library, elsewhere, tmp_path):
+    library("sqlite")
+    make_backup(tmp_path / "backup")
+    spoil(tmp_path / "backup" / "backup.json")
+    with elsewhere(), pytest.raises(BackupError, match=sentence):
+        restore_backup(tmp_path / "backup")
+
+
+def test_an_archive_whose_member_claims_more_bytes_than_it_has_is_refused(site_on, tmp_path):
+    site_on("sqlite")
+    (tmp_path / "backup.json").touch()
+    os.truncate(tmp_path / "backup.json", 3 * 2**30)
+    subprocess.run(["tar", "--sparse", "-cf", "evil.tar", "backup.json"], cwd=tmp_path, check=True)
+    assert (tmp_path / "evil.tar").stat().st_size < 2**16
+    with pytest.raises(BackupError, match="no file"):
+        restore_backup(tmp_path / "evil.tar")
+
+
+@pytest.mark.timeout(60)
+def test_an_archive_that_leads_round_in_circles_is_refused(site_on, tmp_path):
+    site_on("sqlite")
+    member = tarfile.TarInfo("backup.json")
+    member.size = -tarfile.BLOCKSIZE
+    (tmp_path / "evil.tar").write_bytes(member.tobuf(tarfile.GNU_FORMAT) + bytes(tarfile.RECORDSIZE))
+    with pytest.raises(BackupError, match=r"cannot be read as a backup: .*negative"):
+        restore_backup(tmp_path / "evil.tar")
 
 
 def test_the_sweep_waits_while_files_are_copied(library, tmp_path):

@@ -12,12 +12,15 @@ class Command(BackupCommand):
     act = staticmethod(restore_backup)
 
     def describe(self, report: Report) -> str:
+        whole = report.files - len(report.lost) - len(report.damaged)
         return (
-            f"Restored from {report.path}: the database and {report.files:,} files, each as it was. Small pictures "
+            f"Restored from {report.path}: the database and {whole:,} files, each as it was. Small pictures "
             "are made again when they are asked for. Sign in again; sessions are not kept."
         )
 
     def complain(self, report: Report) -> str:
+        unrestored = report.lost + report.damaged
         return (
-            f"{len(report.lost) + len(report.damaged)} files were lost or damaged before the backup was made."
+            f"{len(unrestored)} files were lost or damaged before the backup was made, or have gone since from where "
+            f"the pictures lie; the first is {unrestored[0]}. Everything else is back."
         )
