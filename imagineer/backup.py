@@ -97,6 +97,10 @@ def make_backup(path: Path, *, is_listing_only: bool = False, on_file=lambda don
             _check_pictures_are_here()  # before there is a copy of the database that would be left over
             target = _TarTarget(path) if path.suffix == ".tar" else _FolderTarget(path)
             with target:
+                if is_listing_only and (path / "media").is_dir():
+                    raise BackupError(
+                        f"{path} holds a backup with its pictures. Name another place for the copy of the database."
+                    )
                 copy_database = _copy_sqlite if connection.vendor == "sqlite" else _copy_postgresql
                 copy, entries = copy_database(Path(scratch, f"database-{moment:%Y%m%dT%H%M%S%f}"))
                 _add(target, copy.name, copy)

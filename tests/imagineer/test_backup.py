@@ -162,6 +162,15 @@ def test_a_copy_of_the_database_alone_is_taken_back_though_a_picture_has_been_pu
         assert Image.objects.count() == 6
 
 
+def test_a_copy_of_the_database_alone_does_not_take_the_place_of_a_backup_with_its_pictures(
+    library, tmp_path
+):
+    library("sqlite")
+    make_backup(tmp_path / "backup")
+    with files_unchanged(tmp_path / "backup"), pytest.raises(BackupError, match="Name another place"):
+        make_backup(tmp_path / "backup", is_listing_only=True)
+
+
 def test_the_copy_of_a_library_in_a_bucket_lists_its_files_and_is_taken_back_beside_them(
     bucket,  # noqa: F811
     library,
