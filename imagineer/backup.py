@@ -137,7 +137,7 @@ def _describe(moment: datetime, copy: Path, listing: Path, report: Report) -> di
 def _copy_sqlite(copy: Path) -> tuple[Path, list[Entry]]:
     """The copy, and the files that it names."""
     copy = copy.with_suffix(".sqlite3")
-    source = f"file:{connection.settings_dict['NAME']}?mode=ro"
+    source = f"{Path(connection.settings_dict['NAME']).absolute().as_uri()}?mode=ro"
     with (
         closing(sqlite3.connect(source, uri=True, timeout=20)) as live,
         closing(sqlite3.connect(copy)) as own,

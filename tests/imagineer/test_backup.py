@@ -6,6 +6,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import sqlite3
 import subprocess
 import tarfile
@@ -14,6 +15,7 @@ import uuid
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from django.contrib.sessions.backends.db import SessionStore
@@ -437,6 +439,17 @@ def test_a_backup_of_a_database_that_does_not_answer_says_so(library, tmp_path):
         pytest.raises(BackupError, match="The database cannot be copied: "),
     ):
         make_backup(tmp_path / "backup")
+
+
+def test_a_database_whose_path_has_signs_of_an_address_is_copied(library, tmp_path):
+    library("sqlite")
+    connection.close()
+    strange = tmp_path / "50%41 #1?mode=rw" / "imagineer.sqlite3"
+    strange.parent.mkdir()
+    shutil.copy(tmp_path / "site.sqlite3", strange)
+    with the_database(f"sqlite:///{quote(str(strange))}"):
+        assert Path(connection.settings_dict["NAME"]) == strange
+        assert make_backup(tmp_path / "backup").files == 6
 
 
 def test_a_backup_that_is_killed_at_any_file_leaves_a_whole_one(library, empty_site, tmp_path, monkeypatch):
