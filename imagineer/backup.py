@@ -314,7 +314,7 @@ class _TarTarget:
 
     def __enter__(self):
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = os.fdopen(os.open(self.part, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+        self.file = os.fdopen(os.open(self.part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b")
         _lock(self.file, self.path)
         if not (self.part.exists() and os.path.samestat(os.fstat(self.file.fileno()), self.part.stat())):
             self.file.close()

@@ -452,6 +452,16 @@ def test_a_database_whose_path_has_signs_of_an_address_is_copied(library, tmp_pa
         assert make_backup(tmp_path / "backup").files == 6
 
 
+def test_a_backup_does_not_write_through_a_link_that_lies_at_its_temporary_name(library, tmp_path):
+    library("sqlite")
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"mine")
+    (tmp_path / ".part-backup.tar").symlink_to(precious)
+    with pytest.raises(BackupError, match="cannot be written"):
+        make_backup(tmp_path / "backup.tar")
+    assert precious.read_bytes() == b"mine"
+
+
 def test_a_backup_that_is_killed_at_any_file_leaves_a_whole_one(library, empty_site, tmp_path, monkeypatch):
     class KilledError(BaseException):
         pass
