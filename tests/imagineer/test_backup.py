@@ -7,8 +7,10 @@ import json
 import os
 import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
+import sys
 import tarfile
 import threading
 import uuid
@@ -33,7 +35,7 @@ from imagineer.accounts.services import make_admin
 from imagineer.backup import BackupError, make_backup
 from imagineer.restore import check_is_empty, restore_backup
 from templates_app.models import BatchTemplate, GenerationSession
-from tests.clusters import POSTGRES, Site, the_database, wait_until
+from tests.clusters import POSTGRES, ROOT, Site, the_database, wait_until
 from tests.gallery.pictures import png
 from tests.gallery.test_bucket import bucket, server  # noqa: F401  fixtures
 from tests.jobs_app.tasks import submit_items
@@ -462,35 +464,42 @@ def test_a_backup_does_not_write_through_a_link_that_lies_at_its_temporary_name(
     assert precious.read_bytes() == b"mine"
 
 
-def test_a_backup_that_is_killed_at_any_file_leaves_a_whole_one(library, empty_site, tmp_path, monkeypatch):
-    class KilledError(BaseException):
-        pass
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import django
+django.setup()
+from imagineer.backup import make_backup
+folder, doomed, rename = Path(sys.argv[1]), sys.argv[2], Path.replace
+def replace(path, target):
+    if Path(target).name.startswith(doomed):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(path, target)
+Path.replace = replace
+make_backup(folder)
+"""
 
-    library("sqlite")
-    folder, rename = tmp_path / "backup", Path.replace
+
+def test_a_backup_that_is_killed_at_any_file_leaves_a_whole_one(library, empty_site, tmp_path):
+    site = library("sqlite")
+    folder = tmp_path / "backup"
     make_backup(folder)
     first = (folder / "backup.json").read_bytes()
     (new,) = take_in([50])
     for doomed in ("database-", new.sha256, "files-", "backup.json", "files.txt"):
-
-        def replace(path, target, doomed=doomed):
-            if Path(target).name.startswith(doomed):
-                raise KilledError
-            return rename(path, target)
-
-        monkeypatch.setattr(Path, "replace", replace)
-        with pytest.raises(KilledError):
-            make_backup(folder)
-        monkeypatch.setattr(Path, "replace", rename)
+        backup = subprocess.run(
+            [sys.executable, "-c", KILLED, str(folder), doomed],
+            cwd=ROOT,
+            env=site.environment | {"TMPDIR": str(tmp_path)},
+        )
+        assert backup.returncode == -signal.SIGKILL
         check_folder(folder)
         if doomed == "backup.json":
             assert (folder / "backup.json").read_bytes() == first
             assert restored(empty_site("sqlite"), folder)["files"] == 6
-    left = [folder / ".part-xyz", (folder / "media" / new.file.name).with_name(".part-xyz")]
-    for path in left:  # kill -9 has no handlers
-        path.write_bytes(b"half")
+    assert {path.parent for path in folder.rglob(".part-*")} > {folder}, "kill -9 has no handlers"
     make_backup(folder)
-    assert not any(path.exists() for path in left)
+    assert not list(folder.rglob(".part-*"))
     assert len(list(folder.glob("database-*"))) == len(list(folder.glob("files-*"))) == 1
     assert len((folder / "files.txt").read_text().splitlines()) == 7
 
