@@ -81,8 +81,11 @@ def find_lost_loras() -> list[str]:
 
 
 def sweep(shards: Iterable[str] = SHARDS, *, older_than: timedelta = OLD) -> Findings:
-    """Delete files without a row that are older than this, what killed writers left half-written too."""
-    if is_held():
+    """Delete files without a row that are older than this, what killed writers left half-written too.
+
+    Nothing while somebody copies files, and nothing on a database whose own pictures lie elsewhere.
+    """
+    if is_held() or not are_pictures_here():
         return Findings()
     findings = find_orphans(shards, older_than=older_than)
     for key in findings.without_row:
@@ -92,6 +95,18 @@ def sweep(shards: Iterable[str] = SHARDS, *, older_than: timedelta = OLD) -> Fin
     if findings.without_row:
         logger.info("Swept %d files without a row.", len(findings.without_row))
     return findings
+
+
+def are_pictures_here() -> bool:
+    """Whether this database is that of the files: one that is new, or another library's, knows none of them.
+
+    :raises OSError: the place of the files is away.
+    """
+    newest = Image.objects.order_by("-pk").values_list("file", flat=True)[:10]
+    if any(default_storage.exists(key) for key in newest):
+        return True
+    default_storage.check_is_here()
+    return False
 
 
 @contextlib.contextmanager

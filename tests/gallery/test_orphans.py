@@ -50,6 +50,18 @@ def test_old_files_without_a_row_are_swept_and_young_ones_are_not(take_in):
     assert sweep().without_row == []
 
 
+def test_a_database_whose_pictures_lie_elsewhere_deletes_nothing(take_in):
+    """A new one, or another library's, beside the files of this one."""
+    orphan_key = orphan(hours=2)
+    assert sweep().without_row == []
+    image = take_in()
+    default_storage.delete(image.file.name)
+    assert sweep().without_row == []
+    with pytest.raises(CommandError, match="may be another library's"):
+        call_command("find_orphans", fix=True)
+    assert default_storage.exists(orphan_key)
+
+
 def test_looking_deletes_nothing():
     key = orphan(hours=2)
     assert find_orphans().without_row == [key]
@@ -63,7 +75,8 @@ def test_a_file_is_kept_while_any_row_names_it(take_in):
     assert sweep().without_row == []
     trash_image(second)
     assert sweep().without_row == []
-    Image.objects.all().delete()
+    second.delete()
+    take_in(2)
     age(GRID.key(second.sha256), hours=2)
     assert sorted(sweep().without_row) == sorted([second.file.name, GRID.key(second.sha256)])
 
@@ -106,7 +119,8 @@ def test_files_that_are_not_as_long_as_their_rows_say_are_named(take_in, capsys)
     assert "of 2 are damaged" in told.err and whole.file.name not in told.out
 
 
-def test_an_hour_of_ticks_looks_at_every_file():
+def test_an_hour_of_ticks_looks_at_every_file(take_in):
+    take_in()
     keys = [orphan(f"originals/{shard}/00/{shard}00.png", hours=9) for shard in SHARDS[::17]]
     this_minute = int(time.time() // 60)
     swept = [key for minute in range(PARTS) for key in sweep_part(this_minute + minute).without_row]

@@ -3,7 +3,7 @@ import json
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from gallery.orphans import SHARDS, find_lost_loras, find_orphans, sweep
+from gallery.orphans import SHARDS, are_pictures_here, find_lost_loras, find_orphans, is_held, sweep
 
 
 class Command(BaseCommand):
@@ -18,6 +18,8 @@ class Command(BaseCommand):
         look = sweep if fix else find_orphans
         without_row, without_file, damaged = [], [], []
         try:
+            if fix:
+                self.refuse_to_fix()
             without_file += find_lost_loras()
             for shard in tqdm(SHARDS, desc="Looking", unit="shard", leave=False, disable=None):
                 found = look([shard])
@@ -36,6 +38,17 @@ class Command(BaseCommand):
                 "them from a backup, or upload the pictures again."
             )
             raise SystemExit(1)
+
+    def refuse_to_fix(self):
+        if is_held():
+            raise CommandError(
+                "A backup or a restore is copying files; nothing is deleted until it has ended."
+            )
+        if not are_pictures_here():
+            raise CommandError(
+                "The pictures of this database do not lie here, so these files may be another library's: nothing was "
+                "deleted. Look at DATABASE_URL and IMAGINEER_DATA_DIR; without --fix this names the files."
+            )
 
     def report(self, without_row, without_file, damaged, fix, as_json):
         if as_json:
