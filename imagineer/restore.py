@@ -22,6 +22,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
 from gallery.models import Album, Image, Lora
+from gallery.orphans import hold_sweep
 from gallery.storage import check_key
 from imagineer.accounts.models import User
 from imagineer.backup import (
@@ -38,6 +39,7 @@ from imagineer.backup import (
 )
 from imagineer.jobs.models import Job, Worker
 from templates_app.models import BatchTemplate, GenerationSession
+from templates_app.sets import load_sets
 
 AT_WORK = timedelta(minutes=1)  # a worker seen since then is alive
 NAMED = 20  # files that a refusal names; more would hide the sentence
@@ -54,7 +56,8 @@ def restore_backup(path: Path, *, on_file=lambda done, total: None) -> Report:
 
     :raises BackupError: it is no whole backup, one of another database, or the library here is not empty.
     """
-    with _open_backup(path) as read:
+    with ExitStack() as opened:
+        read = opened.enter_context(_open_backup(path))
         manifest, entries = _read_manifest(path, read)
         # what stores the files asks the database whether the library is new
         if connection.vendor == "sqlite":
@@ -62,9 +65,11 @@ def restore_backup(path: Path, *, on_file=lambda done, total: None) -> Report:
                 Path(connection.settings_dict["NAME"]).parent.mkdir(parents=True, exist_ok=True)
         check_is_empty()
         report = Report(str(path))
+        renew = opened.enter_context(hold_sweep())
         is_copied = manifest["media"] == "copied"
         lost, damaged, broken = set(manifest["lost"]), set(manifest["damaged"]), []
         for number, entry in enumerate(entries, 1):
+            renew()
             problem = _put_back(entry, read) if is_copied else _look_for(entry)
             if problem and (entry.key in lost or not is_copied):
                 report.lost.append(entry.key)
@@ -92,7 +97,7 @@ def restore_backup(path: Path, *, on_file=lambda done, total: None) -> Report:
 
 
 def check_is_empty() -> None:
-    """:raises BackupError: somebody works here, or there are pictures, people or orders here, or what somebody made."""
+    """:raises BackupError: somebody works here, or there is something here that would be lost."""
     try:
         tables = set(connection.introspection.table_names())
         # of a library of an earlier release: only columns that have been there from the first
@@ -102,13 +107,22 @@ def check_is_empty() -> None:
             rows.model._meta.db_table in tables and rows.exists()
             for rows in (
                 *(model.objects.all() for model in (Image, User, Job, Album, Lora, GenerationSession)),
-                BatchTemplate.objects.filter(source_file=""),  # the others come back from the sets folder
+                # the others come back from the sets folder, or with the release
+                BatchTemplate.objects.filter(source_file="").exclude(
+                    name__in=[one.name for one in load_sets()]
+                ),
             )
         )
     except (DatabaseError, InterfaceError) as error:
         raise BackupError(
             f"The database here cannot be read ({str(error).strip()}), so it may hold a library. Name an empty one."
         ) from error
+    ours = {*connection.introspection.django_table_names(), "django_migrations", "cache"}
+    if foreign := sorted(tables - ours):
+        raise BackupError(
+            f"The database here holds tables that are none of ours ({', '.join(foreign[:NAMED])}), and a restore would "
+            "replace all of it. Name a database of its own."
+        )
     if worker:
         raise BackupError(f"{worker} is at work. Stop the workers and the web server, then try again.")
     if has_rows:
@@ -250,6 +264,7 @@ def _put_database(database: dict, read) -> None:
             ) from error
         if sha256 != database["sha256"]:
             raise BackupError("The database in this backup is damaged. Take an earlier backup.")
+        check_is_empty()  # again: the files may have taken hours, and somebody may have begun to work here
         with _writing_to("The database here"):
             (_put_sqlite if connection.vendor == "sqlite" else _put_postgresql)(copy)
 

@@ -28,7 +28,7 @@ from django.db import connection
 
 from gallery.ingest import ingest_image
 from gallery.models import Album, Image, SourceType
-from gallery.orphans import hold_sweep, sweep
+from gallery.orphans import hold_sweep, is_held, sweep
 from gallery.services import add_images, create_album
 from gallery.storage import ContentStorage, LibraryStorage
 from imagineer.accounts.services import make_admin
@@ -96,8 +96,8 @@ def elsewhere(empty_site, settings):
     """``with elsewhere() as site:`` this process works for an empty site."""
 
     @contextmanager
-    def elsewhere():
-        site, before = empty_site("sqlite"), settings.STORAGES
+    def elsewhere(kind: str = "sqlite"):
+        site, before = empty_site(kind), settings.STORAGES
         settings.STORAGES = before | {
             "default": before["default"] | {"OPTIONS": {"location": site.directory / "media"}}
         }
@@ -565,6 +565,44 @@ def test_a_restore_refuses_a_library_that_holds_but_somebodys_work(work, site_on
     work()
     with pytest.raises(BackupError, match="The library here is not empty"):
         restore_backup(tmp_path / "backup")
+
+
+def test_a_new_library_with_the_sets_of_the_release_takes_a_backup(library, empty_site, tmp_path):
+    library("sqlite")
+    make_backup(tmp_path / "backup")
+    other = empty_site("sqlite")
+    for command in ("migrate", "seed_templates"):
+        assert other.manage(command).returncode == 0
+    assert restored(other, tmp_path / "backup")["files"] == 6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_restore_keeps_what_comes_into_the_library_meanwhile(kind, library, elsewhere, tmp_path):
+    library(kind)
+    make_backup(tmp_path / "backup")
+    with elsewhere(kind):
+        call_command("migrate", verbosity=0)
+
+        def somebody_comes(done, total):
+            assert is_held(), "nothing is swept before its row is there"
+            if done == total:
+                create_album(name="Plans")
+
+        with pytest.raises(BackupError, match="The library here is not empty"):
+            restore_backup(tmp_path / "backup", on_file=somebody_comes)
+        assert [album.name for album in Album.objects.all()] == ["Plans"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_restore_refuses_a_database_that_others_use(kind, library, elsewhere, tmp_path):
+    library(kind)
+    make_backup(tmp_path / "backup")
+    with elsewhere(kind):
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE customers (name text)")
+        with pytest.raises(BackupError, match=r"none of ours \(customers\)"):
+            restore_backup(tmp_path / "backup")
+        assert "customers" in connection.introspection.table_names()
 
 
 def scribble(path: Path, *, at: int) -> None:
