@@ -1,9 +1,11 @@
+import shutil
 import subprocess
 from contextlib import contextmanager
 
 import pytest
 
 from tests.clusters import (  # noqa: F401  fixtures
+    do_without,
     migrated_postgres,
     migrated_sqlite,
     postgres,
@@ -48,14 +50,31 @@ def locked(tmp_path):
     @contextmanager
     def locked():
         originals = tmp_path / "media" / "originals"
+        assert originals.is_dir(), "there is something to lock"
+        shutil.which("chattr") or do_without("locking a folder needs chattr")
         if subprocess.run(["chattr", "-R", "+i", originals], capture_output=True, check=False).returncode:
-            pytest.skip("locking a folder needs root and a file system that knows of it")
+            do_without("locking a folder needs root and a file system that knows of it")
         try:
             yield
         finally:
             subprocess.run(["chattr", "-R", "-i", originals], check=True)
 
     return locked
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """The library on a disk of its own in memory, filled by the one file that this is; without it there is 1 MiB."""
+    media = tmp_path / "media"
+    media.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", media]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        do_without("mounting a small disk needs root")
+    filler = media / "filler"
+    with pytest.raises(OSError, match="No space left"):
+        filler.write_bytes(b"x" * 2**21)
+    yield filler
+    subprocess.run(["umount", media], check=True)
 
 
 @pytest.fixture

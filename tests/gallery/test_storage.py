@@ -6,6 +6,7 @@ import pytest
 from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.db import connection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -137,13 +138,16 @@ def test_the_database_is_asked_only_while_there_is_no_folder(take_in, django_ass
         default_storage.save("renditions/grid/ab/x.webp", ContentFile(b"x"))
 
 
-@pytest.mark.django_db
-def test_the_first_picture_of_a_library_does_not_make_the_next_one_wait(tmp_path, monkeypatch):
+def test_the_first_picture_of_a_library_does_not_make_the_next_one_wait(take_in, tmp_path):
     """Another thread puts it in place between the look for the folder and the look for its row."""
 
-    def a_moment_later() -> bool:
-        (tmp_path / "media" / "originals").mkdir(parents=True)
-        return True
+    take_in(1)
+    originals = tmp_path / "media" / "originals"
+    originals.rename(tmp_path / "not there yet")
 
-    monkeypatch.setattr("gallery.storage.has_pictures", a_moment_later)
-    assert default_storage.save("originals/ab/cd/two.png", ContentFile(b"two"))
+    def a_moment_later(execute, sql, *arguments):
+        (tmp_path / "not there yet").rename(originals)
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(a_moment_later):
+        assert default_storage.save("originals/ab/cd/two.png", ContentFile(b"two"))
