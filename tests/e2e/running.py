@@ -69,5 +69,10 @@ def start_demo(directory: Path, port: int, prints_to: str = "demo.txt") -> Demo:
         assert process.poll() is None, output.read_text()[-4000:]
         return "Serving until" in output.read_text(errors="replace")
 
-    wait_until(is_serving, "the demo's album is there", timeout=600)
+    try:
+        wait_until(is_serving, "the demo's album is there", timeout=600)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
     return Demo(f"http://127.0.0.1:{port}", output, environment, process)

@@ -67,8 +67,11 @@ def test_a_second_demo_on_the_same_library_finds_the_album_and_draws_nothing(dem
 def test_two_demos_at_once_on_a_new_library_order_one_album_and_a_kill_leaves_nothing_behind(tmp_path):
     ports = [free_port(), free_port()]
     with ThreadPoolExecutor(2) as pool:
-        demos = list(pool.map(lambda port: start_demo(tmp_path, port, f"demo-{port}.txt"), ports))
+        starts = [pool.submit(start_demo, tmp_path, port, f"demo-{port}.txt") for port in ports]
+    demos = [start.result() for start in starts if not start.exception()]
     try:
+        for start in starts:
+            start.result()
         assert {demo.get("/api/runs")["total"] for demo in demos} == {1}
         below = [
             child for demo in demos for child in psutil.Process(demo.process.pid).children(recursive=True)
@@ -78,7 +81,14 @@ def test_two_demos_at_once_on_a_new_library_order_one_album_and_a_kill_leaves_no
         for demo in demos:
             demo.process.kill()
             demo.process.wait()
-    wait_until(lambda: not any(process.is_running() for process in below), "all of them have ended")
+    wait_until(lambda: not any(is_alive(process) for process in below), "all of them have ended")
+
+
+def is_alive(process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE  # nobody may collect it
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_taken_port_is_a_sentence(demo):
