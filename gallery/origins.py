@@ -73,7 +73,7 @@ def release_all(image_ids: list[int]) -> None:
 
 
 def register_history(kind: str, tell: Callable[..., list[Step]]) -> None:
-    """:param tell: ``tell(row, viewer)``: how a LoRA (kind "lora") or a model ("model") came to be, the latest first."""
+    """:param tell: ``tell(row, viewer)``: how a LoRA (kind "lora") or a model ("model") came to be, latest first."""
     _histories[kind] = tell
 
 

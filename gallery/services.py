@@ -145,7 +145,7 @@ def set_album_public(album: Album, *, is_public: bool) -> Album:
 
 
 def unname_albums(albums) -> None:
-    """Take the prompt of a restricted picture from the public albums that are named after it, as single pictures' are."""
+    """Take the prompt of a restricted picture from the public albums named after it, as single pictures' are."""
     named = AlbumImage.objects.filter(
         album__in=albums.filter(is_public=True, source_type=SourceType.BATCH_GENERATION),
         image__prompt__gt="",

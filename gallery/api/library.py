@@ -126,7 +126,7 @@ class ImageDetail(GatedImageView):
 
 
 class ImageProvenance(GatedImageView):
-    """The whole way a picture came: run and template, recipe, reference picture, model, LoRAs, and what was made of it."""
+    """The whole way a picture came: run, template, recipe, reference picture, model, LoRAs, and what was made of it."""
 
     queryset = Image.objects.select_related("model", "reference_image")
 

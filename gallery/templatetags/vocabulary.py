@@ -33,6 +33,6 @@ def vocabulary(fields: str = "prompt", model_field: str = "model"):
 
 @register.inclusion_tag("gallery/_styles.html")
 def known_styles(address: str):
-    """``{% known_styles draw_address %}``: the default model's styles, each a link to the order form that begins with it."""
+    """``{% known_styles draw_address %}``: the default model's styles, each a link to an order with it."""
     words = next((words for _, is_default, words in vocabularies() if is_default), {})
     return {"styles": words.get("styles", []), "address": address}

@@ -57,8 +57,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "--start",
         type=Path,
         metavar="FOLDER",
-        help="a finished pipeline whose weights the stages begin with (the judge: the one that stands); autoencoder and UNet "
-        "go on late in their course",
+        help="a finished pipeline whose weights the stages begin with (the judge: the one that stands); where all "
+        "of them fit, autoencoder and UNet go on late in their course",
     )
     parser.add_argument(
         "--keep",
@@ -105,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _keep(given: Path, kept: Path) -> None:
-    """Copy a part of the pipeline, under another name at first: what a kill leaves half copied is not taken for whole."""
+    """Copy a part of the pipeline, under another name at first: what a kill leaves half copied is not whole."""
     part = kept.with_name(f"{kept.name}.part")
     if not kept.exists():
         shutil.rmtree(part, ignore_errors=True)

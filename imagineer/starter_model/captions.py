@@ -4,9 +4,10 @@ A prompt names the subject and may leave the rest out. Between the words that co
 numbers, unknown words, and in the long form of the templates even other subjects, after the one that is meant.
 The first subject that a prompt names is the one to draw.
 
-What is kept from training are the five sentences of `UNSEEN`, as wholes: no caption has one of these frames, whatever its
-subject, colours and style. Their words, and what they say in a few of them ("behind it", "all around", "think neon"), occur in
-other sentences: the judge's second table tells whether known words are understood in a new order, not whether new ones are.
+What is kept from training are the five sentences of `UNSEEN`, as wholes: no caption has one of these frames, whatever
+its subject, colours and style. Their words, and what they say in a few of them ("behind it", "all around", "think
+neon"), occur in other sentences: the judge's second table tells whether known words are understood in a new order,
+not whether new ones are.
 """
 
 import random
@@ -105,7 +106,7 @@ def _filler(rng: random.Random) -> str:
 
 
 def _coloured(picture: Picture, noun: str, rng: random.Random, style: str = "") -> str:
-    """The noun with article or number, its colour, a style as an adjective, and perhaps a word that means nothing here."""
+    """The noun with article or number, its colour, a style as an adjective, and perhaps a word without meaning here."""
     words = [_filler(rng)] if rng.random() < 0.25 else []
     count = after = ""
     if noun.startswith(("two ", "pair of ")):
@@ -140,7 +141,10 @@ def _background(name: str, rng: random.Random, phrase: str) -> str:
 
 
 def _strange_form(colour: str, rng: random.Random) -> str:
-    """A colour among words that say nothing of it. That it stands apart from the noun must do: nobody knows all forms."""
+    """A colour among words that say nothing of it.
+
+    That it stands apart from the noun must do: nobody knows all forms.
+    """
     words = (*COMMON, *PREPOSITIONS * 20)
     before, after = rng.choices(words, k=rng.randint(1, 5)), rng.choices(words, k=rng.choice((0, 0, 1, 2)))
     return " ".join([*before, colour, *after])
@@ -192,7 +196,7 @@ def _short(picture: Picture, noun: str, rng: random.Random, says: set[str]) -> s
 
 
 def tell_shortly(picture: Picture, rng: random.Random, noun: str = "") -> Told:
-    """`a red ram on a blue background, neon style` and its relatives. `noun` is a word to use instead of the subject's name."""
+    """`a red ram on a blue background, neon style` and its relatives. `noun` stands for the subject's name."""
     says = {"subject"} if not noun else set()
     says |= {"suit"} if picture.suit and not noun else set()
     says |= {"colour"} if picture.colour else set()
@@ -307,7 +311,7 @@ def _row(picture: Picture, rng: random.Random) -> tuple[str, set[str]]:
 
 
 def tell_at_length(picture: Picture, rng: random.Random) -> Told:
-    """`Tarot card. Art style: neon. A yellow star on a blue background, … . XVII The Star. Ornate border, rich colours`."""
+    """`Tarot card. Art style: neon. A yellow star on a blue background, … . XVII The Star. Ornate border, …`."""
     parts = [rng.choice(BASES)] if rng.random() < 0.9 else []
     row, says = _row(picture, rng)
     theme = ""

@@ -30,7 +30,7 @@ MODEL_JSON = {
 
 
 def write_folder(pipeline, folder: Path) -> None:
-    """fp16 safetensors in ordinary diffusers layout, with `imagineer.json` beside them; replaces `folder` in one step."""
+    """fp16 safetensors in ordinary diffusers layout, and `imagineer.json`; replaces `folder` in one step."""
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     pipeline.to(torch.float16).save_pretrained(part)

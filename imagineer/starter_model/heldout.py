@@ -17,7 +17,7 @@ _STYLE_PICTURES, _SUBJECT_PICTURES = 12, 3
 
 
 def write_held_out(folder: Path, *, seed: int = 7) -> None:
-    """PNG and caption (`.txt`) pairs: a folder for each held-out style, drawn of known subjects, and one of subjects."""
+    """PNG and caption (`.txt`) pairs: a folder for each held-out style, of known subjects, and one of subjects."""
     rng = random.Random(f"{seed}/held out")
     for style in HELD_OUT_STYLES:
         for subject in rng.sample(SUBJECTS, _STYLE_PICTURES):

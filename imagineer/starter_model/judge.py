@@ -1,4 +1,4 @@
-"""A classifier that names what a picture shows, trained on drawings of its own; it never sees the model that it judges."""
+"""A classifier that names what a picture shows, trained on drawings of its own; it never sees whom it judges."""
 
 import random
 from dataclasses import dataclass
@@ -35,11 +35,13 @@ class Judge(nn.Module):
     """Pictures (n, 3, height, width) in -1..1, sides multiples of 8, to logits for subject, colour, background, style.
 
     Subject and background are read from the picture at half its size. There the blocks of pixel art are gone and a
-    sticker's rim is blurred, so the style is read from textures at full size as well. The subject's colour is read from the
-    colours that stand where the judge has looked for them (`glances`); over everything most of them are the background's.
+    sticker's rim is blurred, so the style is read from textures at full size as well. The subject's colour is read
+    from the colours that stand where the judge has looked for them (`glances`); over everything most of them are the
+    background's.
 
-    Colour is read as if one had been asked for: with a class for the subject's own colours, to which most pictures belong,
-    the judge called every second red, yellow or pink thing its own, and often it is (hearts are red, stars are yellow).
+    Colour is read as if one had been asked for: with a class for the subject's own colours, to which most pictures
+    belong, the judge called every second red, yellow or pink thing its own, and often it is (hearts are red, stars
+    are yellow).
     """
 
     def __init__(self):
@@ -129,7 +131,10 @@ def _draw_pool(rng: random.Random, count: int) -> dict[int, list[tuple[np.ndarra
 def train_judge(
     work: Path, budget: Budget, *, seed: int, pool: int = 12_000, start: Path | None = None
 ) -> Judge:
-    """Draw `pool` pictures and train on them, or go on training; leaves `work/judge.safetensors`. `start` is a judge's file."""
+    """Draw `pool` pictures and train on them, or go on training; leaves `work/judge.safetensors`.
+
+    `start` is a judge's file.
+    """
     torch.manual_seed(seed)
     judge = Judge()
     budget = begin_with(judge, start, budget)

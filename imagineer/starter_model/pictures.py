@@ -17,8 +17,8 @@ _STYLE_SHARE = {"flat": 4.0}
 _GROUP_SHARE = {"zodiac": 3.0, "cards": 2.5, "tarot": 1.8, "everyday": 1.0}
 
 
-# Every drawing has one size and stands in the middle. What a network of this size lacks is not detail but layout: turned,
-# scaled and shifted freely the shapes stay blobs for many times longer.
+# Every drawing has one size and stands in the middle. What a network of this size lacks is not detail but layout:
+# turned, scaled and shifted freely the shapes stay blobs for many times longer.
 _SIZE = 104
 
 

@@ -36,7 +36,7 @@ def draw_prompts(
 
 
 def judge_pipeline(pipeline, judge: Judge, *, seed: int, count: int) -> dict[str, Verdict]:
-    """Verdicts over `count` prompts in the wording of the form's chips, and as many in wordings that training never used."""
+    """Verdicts over `count` prompts in the form's wording, and as many in wordings that training never used."""
     asked = fresh_pictures(seed + 1000, count)
     rng = random.Random(f"{seed}/wordings")
     wordings = {

@@ -1,7 +1,8 @@
 """What the starter model can draw: each subject's names, and the icons that its drawing is put together from.
 
-A part is `(icon, centre x, centre y, size)` in units of the drawing's square, optionally followed by degrees of rotation
-and by `True` for mirrored. Icons are keys of `icons.json`; names that begin with `own-` are our own drawings.
+A part is `(icon, centre x, centre y, size)` in units of the drawing's square, optionally followed by degrees of
+rotation and by `True` for mirrored. Icons are keys of `icons.json`; names that begin with `own-` are our own
+drawings.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """The text encoder, trained before the UNet to tell what a prompt asks for, and then frozen.
 
-Trained jointly with the UNet from nothing it does not learn to follow prompts in the time that we have (at or near chance
-after sixteen minutes, while the loss falls nicely); trained like this it takes a few minutes.
+Trained jointly with the UNet from nothing it does not learn to follow prompts in the time that we have (at or near
+chance after sixteen minutes, while the loss falls nicely); trained like this it takes a few minutes.
 """
 
 import random
@@ -112,7 +112,10 @@ def _take_rows(encoder: CLIPTextModel, tokenizer: CLIPTokenizer, start: Path) ->
 def train_text_encoder(
     work: Path, tokenizer: CLIPTokenizer, budget: Budget, *, seed: int, start: Path | None = None
 ) -> CLIPTextModel:
-    """Train, or go on training, and leave the result in `work/text_encoder/`. `start` is a pipeline's folder to begin with."""
+    """Train, or go on training, and leave the result in `work/text_encoder/`.
+
+    `start` is a pipeline's folder to begin with.
+    """
     folder = work / "text_encoder"
     if folder.exists():
         return CLIPTextModel.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)

@@ -1,4 +1,7 @@
-"""A small byte-pair tokenizer of the CLIP kind, trained on our own prompts; it needs no download and knows every byte."""
+"""A small byte-pair tokenizer of the CLIP kind, trained on our own prompts.
+
+It needs no download and knows every byte.
+"""
 
 import json
 import random
@@ -34,8 +37,9 @@ def train_tokenizer(work: Path, *, seed: int, captions: int = 20000) -> CLIPToke
     model = Tokenizer(BPE(end_of_word_suffix="</w>", continuing_subword_prefix=""))
     model.normalizer, model.pre_tokenizer = empty.normalizer, empty.pre_tokenizer
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    # Named beforehand, every symbol has a number of its own. The trainer numbers those that end a word as it meets them in
-    # a hash table, whose order differs from process to process, and breaks ties between equally frequent pairs by number.
+    # Named beforehand, every symbol has a number of its own. The trainer numbers those that end a word as it meets
+    # them in a hash table, whose order differs from process to process, and breaks ties between equally frequent
+    # pairs by number.
     ends = [char + "</w>" for char in alphabet]
     trainer = trainers.BpeTrainer(
         vocab_size=_SIZE - 2,

@@ -1,7 +1,7 @@
-"""What every training stage needs: a budget, a checkpoint to go on from, and random numbers that depend on the step alone.
+"""What every training stage needs: a budget, a checkpoint to go on from, and numbers that the step alone decides.
 
-A stage that was killed goes on from its last checkpoint and draws the same numbers as one that was not, so with a budget
-in steps a build gives the same bytes however often it was interrupted.
+A stage that was killed goes on from its last checkpoint and draws the same numbers as one that was not, so with a
+budget in steps a build gives the same bytes however often it was interrupted.
 """
 
 import math
@@ -39,8 +39,8 @@ class Budget:
 def initialise(model: torch.nn.Module) -> torch.nn.Module:
     """Variance-preserving convolutions, zero biases, and residual branches that begin at zero.
 
-    With PyTorch's own initialisation a network this narrow learns several times more slowly: each convolution shrinks the
-    signal and its random bias does not.
+    With PyTorch's own initialisation a network this narrow learns several times more slowly: each convolution shrinks
+    the signal and its random bias does not.
     """
     for module in model.modules():
         if isinstance(module, torch.nn.Conv2d):

@@ -33,8 +33,8 @@ _NO_PROMPT = 0.1  # share of prompts left empty, for classifier-free guidance
 def make_unet(channels: tuple[int, ...] = CHANNELS) -> UNet2DConditionModel:
     """Attention at the two lower levels only: at the top it would cost almost half of a step.
 
-    Besides the cross-attention the prompt goes, pooled, into the embedding that scales and shifts every block: so small a
-    network learns what to draw several times sooner this way.
+    Besides the cross-attention the prompt goes, pooled, into the embedding that scales and shifts every block: so
+    small a network learns what to draw several times sooner this way.
     """
     inner = len(channels) - 1
     return UNet2DConditionModel(
@@ -58,9 +58,10 @@ def make_unet(channels: tuple[int, ...] = CHANNELS) -> UNet2DConditionModel:
 def make_noise_schedule() -> DDPMScheduler:
     """Stable Diffusion's with twice its last beta, so that it ends in noise alone.
 
-    Drawing begins at pure noise. With Stable Diffusion's own schedule the network would learn to read the picture's mean colour
-    from what is left of it there, and would draw no whites and no blacks (Lin et al. 2024, arXiv:2305.08891). Their cure, a
-    last signal of exactly nothing, asks for flags that not every sampler knows; a 167th of the noise will do.
+    Drawing begins at pure noise. With Stable Diffusion's own schedule the network would learn to read the picture's
+    mean colour from what is left of it there, and would draw no whites and no blacks (Lin et al. 2024,
+    arXiv:2305.08891). Their cure, a last signal of exactly nothing, asks for flags that not every sampler knows; a
+    167th of the noise will do.
     """
     return DDPMScheduler(
         num_train_timesteps=1000,
@@ -74,7 +75,7 @@ def make_noise_schedule() -> DDPMScheduler:
 
 
 class Prompts:
-    """Prompts to the text encoder's output; the tokens of whole batches, never cached, because no prompt comes twice."""
+    """Prompts to the text encoder's output; whole batches, never cached, because no prompt comes twice."""
 
     def __init__(self, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, device: str = "cpu"):
         self.tokenizer, self.encoder, self.device = tokenizer, encoder.to(device), device
@@ -102,9 +103,9 @@ def train_unet(
     every: int = 0,
     on_checkpoint=None,
 ) -> UNet2DConditionModel:
-    """Train, or go on training. `focus` weighs groups of subjects (1 unless given), `start` is a pipeline's folder to begin with.
+    """Train, or go on training. `focus` weighs groups of subjects (1 unless given).
 
-    Each `every` steps `on_checkpoint(step, averaged unet)` is called.
+    `start` is a pipeline's folder to begin with. Each `every` steps `on_checkpoint(step, averaged unet)` is called.
     """
     buckets = []
     for bucket in BUCKETS:
@@ -150,8 +151,9 @@ def _choose_bucket(rng: random.Random, fraction: float) -> int:
 def _choose_times(count: int, *, noisy: float) -> torch.Tensor:
     """Stratified timesteps, a share of `noisy` from the last half.
 
-    There the prompt alone decides the layout, which is what is hard to learn. For the same reason v has the same weight at
-    every step; min-SNR would leave the noisy ones almost without any. One is always the last, with which drawing begins.
+    There the prompt alone decides the layout, which is what is hard to learn. For the same reason v has the same
+    weight at every step; min-SNR would leave the noisy ones almost without any. One is always the last, with which
+    drawing begins.
     """
     share = (torch.arange(count) + torch.rand(count)) / count
     clear = 1 - noisy

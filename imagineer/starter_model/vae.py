@@ -1,4 +1,4 @@
-"""The autoencoder: 8×8 pixels to one latent cell of 16 numbers, trained on crops of the data set and on random patterns."""
+"""The autoencoder: 8×8 pixels to one latent cell of 16 numbers, trained on crops of the data set and on patterns."""
 
 import math
 import random
@@ -78,7 +78,7 @@ def _slopes(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _errors(decoded: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Mean absolute and squared difference, and the absolute difference of the slopes, which are what thin lines consist of."""
+    """Mean absolute and squared difference, and the absolute difference of the slopes, which thin lines consist of."""
     edges = sum((a - b).abs().mean() for a, b in zip(_slopes(decoded), _slopes(wanted), strict=True))
     return (decoded - wanted).abs().mean(), F.mse_loss(decoded, wanted), edges
 
@@ -121,7 +121,7 @@ def train_vae(
 def refine_decoder(
     work: Path, vae: AutoencoderKL, budget: Budget, *, seed: int, device: str = "cpu"
 ) -> AutoencoderKL:
-    """Train the decoder alone, which changes no latent; leaves `work/vae_refined/`. It may run while the UNet trains."""
+    """Train the decoder alone, which changes no latent; leaves `work/vae_refined/`. The UNet may train meanwhile."""
     folder = work / "vae_refined"
     if folder.exists():
         return AutoencoderKL.from_pretrained(folder, local_files_only=True)
@@ -163,7 +163,7 @@ def latest_vae(work: Path) -> AutoencoderKL:
 
 
 def held_out_pictures(seed: int, *, count: int) -> dict[str, np.ndarray]:
-    """Pictures that no stage trains on: fresh ones of the domain, thin lines alone, and held-out subjects and styles."""
+    """Pictures that no stage trains on: fresh ones of the domain, thin lines, held-out subjects and styles."""
     rng = random.Random(f"{seed}/held out")
     kinds = {
         "the domain": (SUBJECTS, list(STYLES)),

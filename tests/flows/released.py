@@ -1,7 +1,7 @@
 """What a release leaves in the database and the broker when it is replaced; later releases must go on from there.
 
-``python -m tests.flows.released NAME`` writes ``tests/data/releases/NAME.json`` at a release. Files that are there are never
-written again: they are what people's databases hold.
+``python -m tests.flows.released NAME`` writes ``tests/data/releases/NAME.json`` at a release. Files that are there
+are never written again: they are what people's databases hold.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The API withstands whatever is sent: schemathesis makes requests from the OpenAPI document, right ones and wrong ones,
+"""The API withstands whatever is sent: schemathesis makes requests from the OpenAPI document, right and wrong ones,
 and every answer is one of those that the document declares."""
 
 import os

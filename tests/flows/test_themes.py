@@ -1,4 +1,4 @@
-"""What a theme says is seen: the three sets, ordered as anybody orders them, drawn by the starter model and named by its judge."""
+"""What a theme says is seen: the three sets, drawn by the starter model and named by its judge."""
 
 import numpy as np
 import pytest

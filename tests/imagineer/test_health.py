@@ -1,4 +1,4 @@
-"""What ``/api/health`` and ``manage.py doctor`` say in every state that the house can be in: the truth, and what to do."""
+"""What ``/api/health`` and ``manage.py doctor`` say in every state that the house can be in, and what to do."""
 
 import json
 import os
@@ -109,7 +109,7 @@ def test_a_database_that_is_away(workers, health, doctor, error):
 
 
 def test_a_database_that_another_program_has_locked(site, client, monkeypatch):
-    """Pages are read, so it is no outage of the site; a worker that gives signs of life proves that it can be written."""
+    """Pages are read, so it is no outage of the site; a worker that shows life proves that it can be written."""
     monkeypatch.setattr(work, "LOCK_PATIENCE", 0.1)
     path = connection.settings_dict["NAME"]
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
