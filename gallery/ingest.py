@@ -95,7 +95,7 @@ def find_known(sha256: str) -> Image | None:
 
 
 def prepare_image(source: bytes | BinaryIO, *, pillow: Pillow.Image | None = None) -> PreparedImage:
-    """Check, decode, hash and store a picture with its renditions, without touching the database.
+    """Check, decode, hash and store a picture with its renditions; write no row.
 
     Everything that can go wrong with the picture goes wrong before the first byte is written. If the disk fails
     between two files, the first stays without a row until the sweep: it may be another writer's by then.

@@ -14,7 +14,7 @@ from gallery.services import add_images
 
 @dataclass
 class Taken:
-    """What became of the files: the pictures in their order, one that was sent twice once; (name, reason) of the rest."""
+    """What became of the files: the pictures in their order, each once, and (name, reason) of what was refused."""
 
     images: list[Image] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
