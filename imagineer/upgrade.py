@@ -8,7 +8,8 @@
     gunicorn              hears SIGHUP and loads the new code; the workers go on
 
 Every step may be broken off and the whole begun again. The mark tells workers that the code, the packages and the
-database do not fit each other yet: it lies there from the first step to the last, and is locked while somebody is at it.
+database do not fit each other yet: it lies there from the first step to the last, is locked while somebody is at it,
+and is empty as long as nothing was changed.
 """
 
 import contextlib
@@ -33,10 +34,12 @@ MARK = Path(sys.prefix, ".upgrading")  # with the packages, as it is them that c
 STOP_TIME = 30  # seconds that a worker has to put its job back; it takes ten of them at most
 RETURN_TIME = 6  # seconds in which a service manager has started it again
 BROKEN_OFF = "An upgrade of this installation was broken off, and no worker starts. Run `make upgrade` again."
-WHERE = {
-    "DATABASE_URL": "",
-    "IMAGINEER_DATA_DIR": str(ROOT / "data"),
-}  # what names a library, with the defaults
+SOMEBODY_ELSES = (
+    "Another user upgrades this installation, or has broken that off, and no worker starts. "
+    "Run `make upgrade` again as that user."
+)
+# What has to be the same for all that runs here, with the defaults. These may be secrets: only the folder is told.
+WHERE = {"DATABASE_URL": "", "DJANGO_SECRET_KEY": "", "IMAGINEER_DATA_DIR": str(ROOT / "data")}
 
 
 class UpgradeError(Exception):
@@ -55,10 +58,12 @@ def wait_for_upgrade() -> bool:
         mark = MARK.open()
     except FileNotFoundError:
         return False
+    except PermissionError as error:
+        raise UpgradeError(SOMEBODY_ELSES) from error
     with mark:
         fcntl.flock(mark, fcntl.LOCK_SH)
-    if MARK.exists():
-        raise UpgradeError(BROKEN_OFF)
+        if _has_changes(mark):
+            raise UpgradeError(BROKEN_OFF)
     return True
 
 
@@ -68,27 +73,40 @@ def describe_upgrade() -> str:
         mark = MARK.open()
     except FileNotFoundError:
         return ""
+    except PermissionError:
+        return SOMEBODY_ELSES
     with mark:
         try:
             fcntl.flock(mark, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return "An upgrade of this installation is under way; workers wait for its end."
-    return BROKEN_OFF if MARK.exists() else ""
+        return BROKEN_OFF if _has_changes(mark) else ""
+
+
+def _has_changes(mark: IO[str]) -> bool:
+    """Whether the upgrade has changed something and has not come to its end, at which the file is no more."""
+    status = os.fstat(mark.fileno())
+    return status.st_nlink > 0 and status.st_size > 0
 
 
 @contextmanager
 def _alone() -> Iterator[IO[str]]:
     """Hold the mark, open for reading and writing.
 
-    It stays behind unless the block ends well, or nothing was changed (UpgradeError).
+    It stays behind unless the block ends well, or has not yet written into it: then nothing was changed.
     """
-    was_there = MARK.exists()
     end = time.monotonic() + 2  # a worker that starts looks at the lock for an instant
     while True:
-        mark = MARK.open("a+")
+        try:
+            mark = MARK.open("a+")
+        except OSError as error:
+            raise UpgradeError(
+                f"The mark of the upgrade, {MARK}, cannot be written ({error.strerror}). Run `make upgrade` as the "
+                "user that this installation belongs to."
+            ) from error
         try:
             fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if MARK.exists() and os.path.samestat(os.fstat(mark.fileno()), MARK.stat()):
+            if os.fstat(mark.fileno()).st_nlink:  # the upgrade before may have taken it away since
                 break
         except BlockingIOError:
             if time.monotonic() > end:
@@ -99,8 +117,9 @@ def _alone() -> Iterator[IO[str]]:
     with mark:
         try:
             yield mark
-        except UpgradeError:
-            if not was_there:
+        except BaseException:
+            mark.flush()
+            if not _has_changes(mark):
                 MARK.unlink()
             raise
         MARK.unlink()
@@ -119,39 +138,38 @@ class Program:
 
 
 def running_programs() -> list[Program]:
-    """What runs from this clone, each by its topmost process, but for this one and those above it.
-
-    :raises UpgradeError: something of it belongs to another user, who cannot be asked to stop.
-    """
+    """What runs from this clone, each by its topmost process, but for this one and those above it."""
     mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = {}
     for process in psutil.process_iter():
         try:
             line = process.cmdline()
-            command = _command(line)
-            if command is None or process.pid in mine or process.status() == psutil.STATUS_ZOMBIE:
+            if (ours := _read(line)) is None or process.pid in mine:
                 continue
-            program = Program(process, command)
-            if Path(process.cwd()) == ROOT:
-                found[process.pid] = program, process.ppid()
-        except psutil.NoSuchProcess:
+            folder, command = ours
+            if process.status() != psutil.STATUS_ZOMBIE and _is_here(process, line, folder):
+                found[process.pid] = Program(process, command), process.ppid()
+        except psutil.Error:  # it has ended, or is a stranger's who hides it
             continue
-        except psutil.AccessDenied as error:
-            if Path(line[0]).is_relative_to(sys.prefix):
-                raise UpgradeError(
-                    f"{program} belongs to another user. Run `make upgrade` as that user."
-                ) from error
     return [program for program, parent in found.values() if parent not in found]
 
 
-def _command(line: list[str]) -> tuple[str, ...] | None:
-    """What of ours a command line starts."""
+def _read(line: list[str]) -> tuple[Path, tuple[str, ...]] | None:
+    """What of ours a command line starts: the folder of the code as it is named there, and the command."""
     for number, word in enumerate(line[:4]):
         if word.endswith("manage.py") and "python" in Path(line[0]).name:
-            return tuple(line[number + 1 :])
+            return Path(word).parent, tuple(line[number + 1 :])
         if word.endswith("gunicorn") and any(part.startswith("imagineer.wsgi") for part in line):
-            return ("gunicorn",)
+            return Path(), ("gunicorn",)
     return None
+
+
+def _is_here(process: psutil.Process, line: list[str], folder: Path) -> bool:
+    """Whether it runs this clone's code. Where another user's program stands is hidden; its command line is not."""
+    try:
+        return Path(process.cwd(), folder).resolve() == ROOT
+    except psutil.AccessDenied:
+        return (folder.is_absolute() and folder.resolve() == ROOT) or Path(line[0]).is_relative_to(sys.prefix)
 
 
 def _refuse_what_is_in_the_way(programs: list[Program]) -> None:
@@ -159,11 +177,16 @@ def _refuse_what_is_in_the_way(programs: list[Program]) -> None:
     for program in programs:
         if program.command[:1] not in (("work",), ("runserver",), ("gunicorn",)):
             raise UpgradeError(f"{program} runs here. Wait for its end, or stop it; then try again.")
-        theirs = settings_of(program.process.environ())
+        try:
+            theirs = settings_of(program.process.environ())
+        except psutil.NoSuchProcess:
+            continue
+        except psutil.AccessDenied as error:
+            raise UpgradeError(
+                f"{program} belongs to another user. Run `make upgrade` as that user."
+            ) from error
         for name in (name for name in WHERE if ours[name] != theirs[name]):
-            which = (
-                f": {theirs[name]}, here {ours[name]}" if name == "IMAGINEER_DATA_DIR" else ""
-            )  # no password
+            which = f": {theirs[name]}, here {ours[name]}" if name == "IMAGINEER_DATA_DIR" else ""
             raise UpgradeError(f"{program} has another {name} than this command{which}. Write it to .env.")
 
 
@@ -182,8 +205,11 @@ def settings_of(environment) -> dict[str, str]:
 def _stop(workers: list[Program]) -> None:
     for worker in workers:
         _signal(worker, signal.SIGTERM)
-    for worker in psutil.wait_procs([worker.process for worker in workers], timeout=STOP_TIME)[1]:
-        worker.kill()  # it hangs; a killed worker loses nothing and takes its children along
+    hung = psutil.wait_procs([worker.process for worker in workers], timeout=STOP_TIME)[1]
+    for worker in hung:  # a killed one loses nothing and takes its children along
+        with contextlib.suppress(psutil.NoSuchProcess):
+            worker.kill()
+    psutil.wait_procs(hung, timeout=STOP_TIME)
 
 
 def _signal(program: Program, number: int) -> None:
@@ -195,21 +221,17 @@ def _signal(program: Program, number: int) -> None:
 
 
 def main(arguments: list[str]) -> int:
+    again = "No worker starts until `make upgrade` has got through; it may be run again and again."
     try:
         upgrade(arguments)
+        return 0
     except UpgradeError as problem:
         print(problem, file=sys.stderr)
-    except (subprocess.CalledProcessError, KeyboardInterrupt) as problem:
-        step = (
-            f" in `{' '.join(problem.cmd[1:])}`" if isinstance(problem, subprocess.CalledProcessError) else ""
-        )
-        print(
-            f"The upgrade was broken off{step}. No worker starts until `make upgrade` has got through; it may be run "
-            "again and again.",
-            file=sys.stderr,
-        )
-    else:
-        return 0
+    except subprocess.CalledProcessError as problem:
+        print(f"The upgrade was broken off in `{' '.join(problem.cmd[1:])}`. {again}", file=sys.stderr)
+    except KeyboardInterrupt:
+        before_or_after = "Stopped, before the first change or after the last one; workers start."
+        print(f"The upgrade was broken off. {again}" if MARK.exists() else before_or_after, file=sys.stderr)
     return 1
 
 
@@ -233,15 +255,19 @@ def upgrade(arguments: list[str]) -> None:
         if program.command[0] == "gunicorn":
             _say(f"Reloading {program}.")
             _signal(program, signal.SIGHUP)
-    _say_what_to_start(stopped)
     _say("This installation is up to date.")
+    _say_what_to_start(stopped)
 
 
 def _remember(mark: IO[str], workers: list[Program]) -> Counter[tuple[str, ...]]:
-    """The commands that are stopped by now, with those that an upgrade stopped that was broken off; written into the mark."""
+    """The commands that are stopped by now, with those that an upgrade stopped that was broken off.
+
+    Written into the mark: the first change.
+    """
     mark.seek(0)
-    before = Counter(tuple(line.split()) for line in mark)
+    before = Counter(tuple(line.split()) for line in mark if not line.startswith("#"))
     stopped = before | Counter(worker.command for worker in workers)
+    mark.write("# What was stopped for an upgrade; `make upgrade` tells what of it to start again.\n")
     mark.writelines(f"{' '.join(command)}\n" for command in (stopped - before).elements())
     mark.flush()
     return stopped
@@ -250,12 +276,14 @@ def _remember(mark: IO[str], workers: list[Program]) -> Counter[tuple[str, ...]]
 def _say_what_to_start(stopped: Counter[tuple[str, ...]]) -> None:
     """Whatever no service manager has started again."""
     end = time.monotonic() + RETURN_TIME
-    while missing := stopped - Counter(program.command for program in running_programs()):
-        if time.monotonic() > end:
-            for command in missing.elements():
-                _say(f"Start it again: {sys.executable} manage.py {' '.join(command)}")
-            return
-        time.sleep(0.2)
+    missing = stopped
+    with contextlib.suppress(KeyboardInterrupt):  # who does not want to wait is told of more than is missing
+        while missing := stopped - Counter(program.command for program in running_programs()):
+            if time.monotonic() > end:
+                break
+            time.sleep(0.2)
+    for command in missing.elements():
+        _say(f"Start it again: {sys.executable} manage.py {' '.join(command)}")
 
 
 def _say(sentence: str) -> None:

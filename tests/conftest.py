@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 from contextlib import contextmanager
@@ -75,6 +76,23 @@ def full_disk(tmp_path):
         filler.write_bytes(b"x" * 2**21)
     yield filler
     subprocess.run(["umount", media], check=True)
+
+
+@pytest.fixture
+def as_nobody():
+    """``with as_nobody():`` this process has no rights, as one of another user; somebody else's files are shut."""
+
+    @contextmanager
+    def as_nobody():
+        if os.geteuid():
+            do_without("becoming somebody else needs root")
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return as_nobody
 
 
 @pytest.fixture

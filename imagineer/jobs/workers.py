@@ -2,7 +2,7 @@
 
 import logging
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
@@ -15,6 +15,7 @@ from imagineer.jobs.models import Worker
 logger = logging.getLogger(__name__)
 
 PULSE = 5  # seconds between two signs of life
+SILENCE = 3 * PULSE  # seconds without one, after which something is wrong
 
 # The row under which this process works; a cluster's main process sets it before it forks the others.
 _mine: Worker | None = None
@@ -37,7 +38,7 @@ def register_worker(queue: str = "") -> Worker:
 def waiting_migrations() -> list:
     """What `migrate` would do to the database. Nobody works before it is done.
 
-    :raises django.db.DatabaseError: it does not answer.
+    :raises django.db.Error: it does not answer.
     """
     executor = MigrationExecutor(connection)
     return executor.migration_plan(executor.loader.graph.leaf_nodes())
@@ -75,11 +76,11 @@ def unregister_worker() -> None:
 
 
 def living_workers() -> list[Worker]:
-    """Those that gave a sign of life within a lease, or three pulses where leases are shorter, and are not seen to be dead."""
-    patience = max(settings.JOB_LEASE, 3 * PULSE)
-    silent_since = _silent_since()
+    """Those that gave a sign of life within a lease (three pulses where leases are shorter) and are not seen to be dead."""
+    patience = max(settings.JOB_LEASE, SILENCE)
+    since = silent_since()
     lately = Worker.objects.seen_since(timezone.now() - timedelta(seconds=patience))
-    return [worker for worker in lately if not worker.is_gone(silent_since=silent_since)]
+    return [worker for worker in lately if not worker.is_gone(silent_since=since)]
 
 
 def gone_workers() -> list[Worker]:
@@ -88,7 +89,7 @@ def gone_workers() -> list[Worker]:
     return [
         worker
         for worker in Worker.objects.exclude(pk=my_id())
-        if worker.is_gone(silent_since=_silent_since())
+        if worker.is_gone(silent_since=silent_since())
         or (worker.seen_at < forgotten_since and not worker.jobs.running().exists())
     ]
 
@@ -102,12 +103,12 @@ def hold_device(device: str, *, model: str = "") -> Worker | None:
             return None
         except IntegrityError:
             holder = Worker.objects.filter(host=processes.host_name(), device=device).first()
-            if holder and not holder.is_gone(silent_since=_silent_since()):
+            if holder and not holder.is_gone(silent_since=silent_since()):
                 return holder
             # A restart must not wait for the tick that buries the dead one.
             Worker.objects.filter(host=processes.host_name(), device=device).update(device="")
     return holder
 
 
-def _silent_since():
-    return timezone.now() - timedelta(seconds=3 * PULSE)
+def silent_since() -> datetime:
+    return timezone.now() - timedelta(seconds=SILENCE)

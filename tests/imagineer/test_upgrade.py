@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import sysconfig
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -19,6 +21,7 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from imagineer import upgrade
+from imagineer.jobs import processes
 from imagineer.jobs.models import Job, JobStatus, Worker
 from tests.clusters import ROOT, the_database, wait_until, with_no_complaint
 from tests.jobs_app.models import Result
@@ -187,18 +190,35 @@ def test_an_upgrade_that_is_killed_at_any_step_is_run_again_and_loses_nothing(cl
         assert job.crashes == 0
 
 
-def test_a_worker_waits_for_the_end_of_an_upgrade_and_does_not_start_after_one_that_broke_off(
-    tmp_path, monkeypatch
-):
+@pytest.fixture
+def mark(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(upgrade, "MARK", tmp_path / "mark")
-    assert upgrade.wait_for_upgrade() is False
-    with upgrade._alone():
-        with pytest.raises(upgrade.UpgradeError, match="Another upgrade of this"), upgrade._alone():
-            pass
-        assert upgrade.MARK.exists()
-    assert not upgrade.MARK.exists()
-    with pytest.raises(ZeroDivisionError), upgrade._alone():
+    return upgrade.MARK
+
+
+@contextlib.contextmanager
+def broken_off_after_its_first_change(*workers):
+    with pytest.raises(ZeroDivisionError), upgrade._alone() as mark:
+        yield upgrade._remember(mark, list(workers))
         raise ZeroDivisionError
+
+
+def test_a_worker_waits_for_the_end_of_an_upgrade(mark):
+    assert upgrade.wait_for_upgrade() is False
+    ended = []
+    with ThreadPoolExecutor(1) as pool:
+        with upgrade._alone() as held:
+            upgrade._remember(held, [])
+            waiting = pool.submit(lambda: (upgrade.wait_for_upgrade(), list(ended)))
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.5)
+            ended.append("the upgrade")
+        assert waiting.result(timeout=60) == (True, ["the upgrade"])
+
+
+def test_no_worker_starts_after_an_upgrade_that_broke_off_until_one_got_through(mark):
+    with broken_off_after_its_first_change():
+        pass
     with pytest.raises(upgrade.UpgradeError, match="was broken off"):
         upgrade.wait_for_upgrade()
     with upgrade._alone():
@@ -206,10 +226,51 @@ def test_a_worker_waits_for_the_end_of_an_upgrade_and_does_not_start_after_one_t
     assert upgrade.wait_for_upgrade() is False
 
 
-@pytest.mark.django_db
-def test_health_and_doctor_tell_of_an_upgrade(tmp_path, monkeypatch, client, capsys):
-    monkeypatch.setattr(upgrade, "MARK", tmp_path / "mark")
+def test_of_two_upgrades_at_once_one_is_told_of_the_other(mark):
+    with upgrade._alone():
+        with pytest.raises(upgrade.UpgradeError, match="Another upgrade of this"), upgrade._alone():
+            pass
+        assert mark.exists()
+    assert not mark.exists()
 
+
+@pytest.mark.parametrize(
+    "error", [upgrade.UpgradeError("A backup runs here."), KeyboardInterrupt(), ValueError()]
+)
+def test_an_upgrade_that_changed_nothing_locks_nobody_out(mark, error):
+    with pytest.raises(type(error)), upgrade._alone():
+        raise error
+    assert not mark.exists()
+    mark.touch()  # as one that was killed at this point leaves it
+    assert upgrade.describe_upgrade() == ""
+    upgrade.wait_for_upgrade()
+
+
+def test_what_an_earlier_upgrade_has_changed_is_not_forgotten_by_one_that_changes_nothing(mark):
+    with broken_off_after_its_first_change():
+        pass
+    with pytest.raises(upgrade.UpgradeError), upgrade._alone():
+        raise upgrade.UpgradeError("A backup runs here.")
+    assert upgrade.describe_upgrade() == upgrade.BROKEN_OFF
+
+
+def test_a_mark_of_another_user_is_told(mark, as_nobody):
+    mark.parent.chmod(0o700)
+    mark.write_text("work gpu\n")
+    mark.chmod(0o600)
+    with as_nobody():
+        assert upgrade.describe_upgrade() == upgrade.SOMEBODY_ELSES
+        with pytest.raises(upgrade.UpgradeError, match="as that user"):
+            upgrade.wait_for_upgrade()
+        with (
+            pytest.raises(upgrade.UpgradeError, match=r"cannot be written .*Permission denied"),
+            upgrade._alone(),
+        ):
+            pass
+
+
+@pytest.mark.django_db
+def test_health_and_doctor_tell_of_an_upgrade(mark, client, capsys):
     def told() -> list[str]:
         with contextlib.suppress(CommandError):
             call_command("doctor", "--json")
@@ -220,31 +281,20 @@ def test_health_and_doctor_tell_of_an_upgrade(tmp_path, monkeypatch, client, cap
         ]
 
     assert told() == ["fine"]
-    with pytest.raises(ZeroDivisionError), upgrade._alone():
+    with broken_off_after_its_first_change():
         under_way = told()
-        raise ZeroDivisionError
     assert under_way == 2 * ["An upgrade of this installation is under way; workers wait for its end."]
     assert told() == 2 * [upgrade.BROKEN_OFF]
 
 
-def test_an_upgrade_that_is_run_again_knows_whom_the_first_has_stopped(tmp_path, monkeypatch, program):
-    monkeypatch.setattr(upgrade, "MARK", tmp_path / "mark")
+def test_an_upgrade_that_is_run_again_knows_whom_the_first_has_stopped(mark, program):
     worker = upgrade.Program(psutil.Process(program("work", "gpu").pid), ("work", "gpu"))
-    with pytest.raises(ZeroDivisionError), upgrade._alone() as mark:
-        assert upgrade._remember(mark, [worker]) == {("work", "gpu"): 1}
-        raise ZeroDivisionError
-    with pytest.raises(ZeroDivisionError), upgrade._alone() as mark:
-        assert upgrade._remember(mark, [worker]) == {("work", "gpu"): 1}, "its manager had started it again"
-        raise ZeroDivisionError
-    with upgrade._alone() as mark:
-        assert upgrade._remember(mark, []) == {("work", "gpu"): 1}
-
-
-def test_an_upgrade_that_changed_nothing_leaves_no_mark(tmp_path, monkeypatch):
-    monkeypatch.setattr(upgrade, "MARK", tmp_path / "mark")
-    with pytest.raises(upgrade.UpgradeError), upgrade._alone():
-        raise upgrade.UpgradeError("A backup runs here.")
-    assert not upgrade.MARK.exists()
+    with broken_off_after_its_first_change(worker) as stopped:
+        assert stopped == {("work", "gpu"): 1}
+    with broken_off_after_its_first_change(worker) as stopped:
+        assert stopped == {("work", "gpu"): 1}, "its manager had started it again"
+    with upgrade._alone() as held:
+        assert upgrade._remember(held, []) == {("work", "gpu"): 1}
 
 
 @pytest.fixture
@@ -252,10 +302,10 @@ def program():
     """Something that looks like a program of this clone."""
     started = []
 
-    def start(*command, **environment):
-        line = [sys.executable, "-c", "print('here', flush=True); input()", "manage.py", *command]
+    def start(*command, script="manage.py", cwd=ROOT, body="input()", **environment):
+        line = [sys.executable, "-c", f"print('here', flush=True); {body}", script, *command]
         process = subprocess.Popen(
-            line, cwd=ROOT, env=os.environ | environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            line, cwd=cwd, env=os.environ | environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         started.append(process)
         process.stdout.readline()
@@ -265,6 +315,74 @@ def program():
     for process in started:
         process.kill()
         process.wait()
+
+
+def found(process: subprocess.Popen) -> list[upgrade.Program]:
+    return [program for program in upgrade.running_programs() if program.process.pid == process.pid]
+
+
+def test_a_program_is_found_by_where_its_code_lies_wherever_it_was_started(program, tmp_path):
+    from_elsewhere = program("work", "gpu", script=f"{ROOT}/manage.py", cwd=tmp_path)
+    from_below = program("work", "gpu", script="../manage.py", cwd=ROOT / "imagineer")
+    served = program("imagineer.wsgi", script="gunicorn")
+    of_another_clone = program("work", "gpu", cwd=tmp_path)
+    for process in (from_elsewhere, from_below):
+        assert [mine.command for mine in found(process)] == [("work", "gpu")]
+    assert [mine.command for mine in found(served)] == [("gunicorn",)]
+    assert found(of_another_clone) == []
+
+
+def test_programs_of_others_that_hide_what_they_run_are_no_matter(program, monkeypatch):
+    """As all of other users' do on macOS, or under Linux' hidepid."""
+    mine = program("work", "gpu")
+    read = psutil.Process.cmdline
+
+    def cmdline(process):
+        if process.pid != mine.pid:
+            raise psutil.AccessDenied(process.pid)
+        return read(process)
+
+    monkeypatch.setattr(psutil.Process, "cmdline", cmdline)
+    assert [str(theirs) for theirs in upgrade.running_programs()] == [f"`work gpu` (process {mine.pid})"]
+
+
+def test_a_worker_of_another_user_is_named(program, tmp_path, as_nobody):
+    process = program("work", "gpu", script=f"{ROOT}/manage.py", cwd=tmp_path)
+    with as_nobody():
+        with pytest.raises(psutil.AccessDenied):
+            psutil.Process(process.pid).cwd()
+        with pytest.raises(upgrade.UpgradeError, match=r"`work gpu` .* belongs to another user"):
+            upgrade._refuse_what_is_in_the_way(found(process))
+
+
+def test_a_worker_that_ends_while_it_is_looked_at_is_in_nobodys_way(program):
+    process = program("work", "gpu")
+    programs = found(process)
+    process.kill()
+    process.wait()
+    upgrade._refuse_what_is_in_the_way(programs)
+    upgrade._stop(programs)
+
+
+def test_a_worker_that_does_not_stop_is_killed_and_gone(program, monkeypatch):
+    monkeypatch.setattr(upgrade, "STOP_TIME", 0.5)
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True); input()"
+    process = program("work", "gpu", body=deaf)
+    process.stdout.readline()
+    upgrade._stop(found(process))
+    assert not psutil.pid_exists(process.pid)
+
+
+def test_ctrl_c_when_all_is_done_ends_the_waiting_for_the_workers(mark, monkeypatch, capsys):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(upgrade.psutil, "process_iter", interrupt)
+    upgrade._say_what_to_start(Counter({("work", "gpu"): 1}))
+    assert f"Start it again: {sys.executable} manage.py work gpu" in capsys.readouterr().out
+    assert upgrade.main([]) == 1
+    assert "broken off" not in capsys.readouterr().err
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize(
@@ -281,13 +399,17 @@ def program():
             {"DATABASE_URL": "postgres://u:secret@h/n"},
             "has another DATABASE_URL than this command. W",
         ),
+        (
+            ["work", "gpu"],
+            {"DJANGO_SECRET_KEY": "a secret of its service"},
+            "has another DJANGO_SECRET_KEY than this command. W",
+        ),
     ],
 )
 def test_what_an_upgrade_would_break_is_named(program, command, environment, sentence):
     process = program(*command, **environment)
-    found = [mine for mine in upgrade.running_programs() if mine.process.pid == process.pid]
     with pytest.raises(upgrade.UpgradeError, match=sentence) as error:
-        upgrade._refuse_what_is_in_the_way(found)
+        upgrade._refuse_what_is_in_the_way(found(process))
     assert "secret" not in str(error.value)
 
 
@@ -298,6 +420,40 @@ def test_nothing_is_migrated_while_another_host_works_with_the_old_code():
     Worker.objects.create(host="elsewhere", queue="gpu", pid=1, boot="b", process_started=1)
     with pytest.raises(CommandError, match="`work gpu` on elsewhere is at work on it"):
         call_command("upgrade", stdout=io.StringIO(), stderr=io.StringIO())
+
+
+@pytest.mark.django_db
+def test_a_worker_of_this_host_that_was_just_killed_is_in_no_upgrades_way(tmp_path):
+    recorder = MigrationRecorder(connection)
+    newest = recorder.migration_qs.filter(app="templates_app").latest("id")
+    newest.delete()
+    with subprocess.Popen(["sleep", "600"]) as process:
+        here = {"host": processes.host_name(), "boot": processes.boot_id(), "pid": process.pid}
+        Worker.objects.create(queue="gpu", process_started=processes.start_time(process.pid), **here)
+        with pytest.raises(CommandError, match="is at work on it"):
+            call_command("upgrade", stdout=io.StringIO(), stderr=io.StringIO())
+        process.kill()
+    nowhere = tmp_path / "file" / "copy.tar"
+    nowhere.parent.touch()
+    with pytest.raises(CommandError, match="Without a copy nothing is migrated"):
+        call_command("upgrade", backup=nowhere, stdout=io.StringIO(), stderr=io.StringIO())
+
+
+def test_the_copies_from_before_the_latest_upgrades_are_kept(site):
+    folder = site.directory / "backups"
+    folder.mkdir()
+    copies = [folder / f"upgrade-2025010{day}T000000.tar" for day in (1, 2, 3, 4)]
+    mine = folder / "by-hand.tar"
+    for path in [*copies, mine]:
+        path.touch()
+    recorder = MigrationRecorder(connection)
+    recorder.migration_qs.filter(app="jobs", name="0002_log_index").delete()
+    with connection.schema_editor() as editor:
+        editor.remove_index(Job, next(index for index in Job._meta.indexes if index.name == "job_log"))
+    upgraded = site.manage("upgrade")
+    assert upgraded.returncode == 0, upgraded.stderr
+    [new] = set(folder.iterdir()) - {*copies, mine}
+    assert sorted(folder.iterdir()) == sorted([mine, *copies[2:], new])
 
 
 def test_a_worker_does_not_start_on_a_database_of_another_release(site):
