@@ -1,7 +1,9 @@
+import errno
 import os
 import shutil
 import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +78,25 @@ def full_disk(tmp_path):
         filler.write_bytes(b"x" * 2**21)
     yield filler
     subprocess.run(["umount", media], check=True)
+
+
+@pytest.fixture
+def cut_off(monkeypatch):
+    """``cut_off(folder)``: as a share whose server is gone, it is there and nothing can be asked of it."""
+
+    def cut_off(folder):
+        def refuse(function):
+            def ask(path, *args, **kwargs):
+                if isinstance(path, (str, os.PathLike)) and Path(path).is_relative_to(folder):
+                    raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), str(path))
+                return function(path, *args, **kwargs)
+
+            return ask
+
+        for name in ("stat", "listdir", "scandir"):
+            monkeypatch.setattr(os, name, refuse(getattr(os, name)))
+
+    return cut_off
 
 
 @pytest.fixture

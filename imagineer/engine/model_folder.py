@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -11,6 +12,7 @@ from imagineer.engine.tensor_file import TensorFileCut, TensorFileError, hash_fi
 from imagineer.engine.types import ModelError, ModelGone
 
 MAX_JSON_BYTES = 5_000_000
+MAX_TOKENIZER_BYTES = 50_000_000  # real ones have up to seventeen million
 MAX_KINDS, MAX_WORDS = 20, 500  # of a vocabulary: more is no help to a reader, and a page of megabytes
 _PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl"}
 _COMPONENTS = {
@@ -33,8 +35,8 @@ _WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model"}
 class ModelInfo:
     """What is known of a model from its folder's small files.
 
-    `family` is "sd15" (the StableDiffusionPipeline layout of SD 1.x), "sd2" (the same with a 1024 wide text encoder) or "sdxl";
-    `native_size` the pixels of the side it was trained at; `cross_attention_dim` the width that a LoRA must fit.
+    `family` is "sd15" (the StableDiffusionPipeline layout of SD 1.x), "sd2" (the same with a 1024 wide text encoder)
+    or "sdxl"; `native_size` the pixels of the side it was trained at; `cross_attention_dim` the width that a LoRA must fit.
     `max_pixels` and `max_side` are None where the model sets no limit. `defaults` holds at most steps,
     guidance_scale and scheduler; `vocabulary` lists of words by kind, for models that know only these.
     """
@@ -61,14 +63,23 @@ def read_model(path: Path | str) -> ModelInfo:
     path that does not exist is never taken for the name of a hub repository.
     """
     path = Path(path)
-    try:
-        is_there = path.is_dir()
-    except OSError:  # a name that is too long, a folder above it that may not be entered
-        is_there = False
-    if not is_there:
+    if not is_folder(path):
         raise ModelGone(
             f"There is no model folder at {str(path)[:300]}. Check the path; models are never downloaded by name."
         )
+    try:
+        return _read_folder(path)
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        raise ModelGone(f"The model {path.name} cannot be read{place}: {error.strerror}.") from error
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is there and may be looked into; Path.is_dir() raises where its disk or its server is away."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def _read_folder(path: Path) -> ModelInfo:
     index = _read_json(path / "model_index.json", path, "so it is not a diffusers model folder")
     pipeline = index.get("_class_name")
     if not isinstance(pipeline, str) or pipeline not in _FAMILIES:
@@ -91,7 +102,7 @@ def read_model(path: Path | str) -> ModelInfo:
                 f"The model {path.name} lacks {tokenizer}/tokenizer.json. Copy the whole folder again."
             )
         for file in words:  # as a copy that goes on would leave one
-            _read_json(file, path)
+            _read_json(file, path, limit=MAX_TOKENIZER_BYTES)
     unet = _read_json(path / "unet" / "config.json", path)
     vae = _read_json(path / "vae" / "config.json", path)
     width, sample_size = unet.get("cross_attention_dim"), unet.get("sample_size")
@@ -258,7 +269,7 @@ def read_vocabulary(path: Path) -> dict[str, list[str]]:
     """The words that a model folder declares to know, by kind; empty when it tells nothing that can be used."""
     try:
         return _read_extras(path, 8)["vocabulary"]
-    except ModelError:
+    except (ModelError, OSError):
         return {}
 
 
@@ -278,13 +289,11 @@ def _is_count(value: object) -> bool:
     return type(value) is int and 0 < value <= 10**9
 
 
-def _read_json(file: Path, model: Path, consequence: str = "") -> dict:
+def _read_json(file: Path, model: Path, consequence: str = "", *, limit: int = MAX_JSON_BYTES) -> dict:
     name = file.relative_to(model).as_posix()
     try:
-        if file.stat().st_size > MAX_JSON_BYTES:
-            raise ModelError(
-                f"The model {model.name} has a {name} of more than {MAX_JSON_BYTES // 1_000_000} MB."
-            )
+        if file.stat().st_size > limit:
+            raise ModelError(f"The model {model.name} has a {name} of more than {limit // 1_000_000} MB.")
         content = json.loads(file.read_bytes())
     except FileNotFoundError:
         advice = consequence or "copy the whole folder again"

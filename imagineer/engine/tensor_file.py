@@ -70,10 +70,12 @@ def read_header(path: Path) -> TensorHeader:
         if len(start) < 8:
             raise TensorFileCut("it is too short to be a safetensors file")
         length = struct.unpack("<Q", start)[0]
+        if length > MAX_HEADER_BYTES:  # as the first letters of a page or a text would say
+            raise TensorFileError(
+                f"it is not a safetensors file, or its header is larger than {MAX_HEADER_BYTES // 1_000_000} MB"
+            )
         if length > size - 8:
             raise TensorFileCut("it is cut short, or not a safetensors file")
-        if length > MAX_HEADER_BYTES:
-            raise TensorFileError(f"its header is larger than {MAX_HEADER_BYTES // 1_000_000} MB")
         raw = file.read(length)
     try:
         header = json.loads(raw)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagineer.engine.model_folder import fit_size, hash_model, read_model
+from imagineer.engine.model_folder import fit_size, hash_model, read_model, read_vocabulary
 from imagineer.engine.types import ModelError, ModelGone
 from imagineer.starter_model import STARTER_MODEL_PATH
 
@@ -185,6 +185,28 @@ def test_weights_that_are_cut_short_or_a_pointer_are_named(folder, content, reas
     file.write_bytes(file.read_bytes()[:-10] if content is None else content)
     with pytest.raises(ModelError, match=f"vae/diffusion_pytorch_model.safetensors: .*{reason}"):
         read_model(folder)
+
+
+def test_a_page_in_place_of_the_weights_will_never_be_whole(folder):
+    """As a download that asked for a sign-in leaves it; what is cut short may still be copied."""
+    file = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    file.write_text("<!doctype html><title>Sign in</title>")
+    with pytest.raises(ModelError, match="is not a safetensors file") as error:
+        read_model(folder)
+    assert not isinstance(error.value, ModelGone)
+
+
+def test_a_tokenizer_with_many_words_is_one(folder):
+    change(folder / "tokenizer" / "tokenizer.json", padding_of_a_large_vocabulary="x" * 17_000_000)
+    assert read_model(folder).family == "sd15"
+
+
+@pytest.mark.parametrize("part", ["", "text_encoder", "tokenizer"])
+def test_a_folder_that_cannot_be_looked_into_is_gone(folder, cut_off, part):
+    cut_off(folder / part)
+    with pytest.raises(ModelGone, match=folder.name):
+        read_model(folder)
+    assert read_vocabulary(folder) == {}
 
 
 def test_half_precision_and_sharded_weights_are_found(folder):
