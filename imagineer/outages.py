@@ -2,7 +2,9 @@
 
 import errno
 from enum import StrEnum
+from pathlib import Path
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 
@@ -15,12 +17,10 @@ class Outage(StrEnum):
     STORAGE = "storage"  # neither gives nor takes: a disk that was pulled out, a bucket that does not answer
 
 
-DISK_FULL = "53100"  # of PostgreSQL's error codes
+DISK_FULL, LIMIT_EXCEEDED = "53100", "54"  # of PostgreSQL's error codes; the second is a class of them
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-AWAY = (
-    *(errno.EIO, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT),
-    *(errno.EACCES, errno.EPERM),  # a folder that belongs to somebody else until an admin sees to it
-)
+AWAY = {errno.EIO, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT}
+DENIED = {errno.EACCES, errno.EPERM}  # a folder that belongs to somebody else until an admin sees to it
 
 PAUSE = 5  # seconds until it is worth to try again
 
@@ -44,9 +44,11 @@ def find_outage(error: BaseException | None) -> Outage | None:
     while error:
         if isinstance(error, (OperationalError, InterfaceError)):
             name = getattr(error.__cause__, "sqlite_errorname", "")
-            if name == "SQLITE_ERROR":  # SQLite reports mistakes in the SQL itself by this class too
+            code = getattr(error.__cause__, "sqlstate", None) or ""
+            # mistakes in the SQL itself, and statements that are too large for ever, come by this class too
+            if name == "SQLITE_ERROR" or code.startswith(LIMIT_EXCEEDED):
                 return None
-            is_full = name == "SQLITE_FULL" or getattr(error.__cause__, "sqlstate", "") == DISK_FULL
+            is_full = name == "SQLITE_FULL" or code == DISK_FULL
             return Outage.DISK if is_full else Outage.DATABASE
         if isinstance(error, (RedisAway, RedisSlow)):
             return Outage.BROKER
@@ -54,5 +56,13 @@ def find_outage(error: BaseException | None) -> Outage | None:
             return Outage.DISK
         if isinstance(error, OSError) and error.errno in AWAY:
             return Outage.STORAGE
+        if isinstance(error, OSError) and error.errno in DENIED and _is_in_the_library(error.filename):
+            return Outage.STORAGE
         error = error.__cause__
     return None
+
+
+def _is_in_the_library(name) -> bool:
+    """Whether a file that somebody is denied is one of ours, or nobody knows which; any other is denied by mistake."""
+    folders = (settings.DATA_DIR, settings.MODELS_DIR)
+    return name is None or any(Path(str(name)).is_relative_to(folder) for folder in folders)

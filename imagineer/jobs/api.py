@@ -15,7 +15,7 @@ FAILED_FOR_THE_PUBLIC = "This job failed; the admins can see why."
 
 
 class JobSerializer(serializers.ModelSerializer):
-    """A job of any kind. Everybody may know kind, status, counts and times; the words are null for whom they are not."""
+    """A job of any kind. Everybody may know kind, status, counts and times; words are null for whom they are not."""
 
     id = serializers.IntegerField(source="pk")
     queue_position = serializers.SerializerMethodField(help_text="From 1; null unless it waits.")

@@ -22,7 +22,7 @@ import uuid
 from collections.abc import Callable
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection, connections
+from django.db import Error, close_old_connections, connection, connections
 from django.utils import timezone
 from django_q.cluster import Sentinel
 from django_q.conf import Conf
@@ -42,7 +42,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopFlag:
-    """Stands in for the sentinel's shared event: a process that is killed cannot take a plain attribute's lock along."""
+    """Stands in for the sentinel's shared event: a killed process cannot take a plain attribute's lock along."""
 
     def __init__(self):
         self._is_set = False
@@ -170,7 +170,7 @@ class Patrol:
         began = time.monotonic()
         try:
             workers.pulse()
-        except DatabaseError:
+        except Error:
             self._keep_quiet()
             raise
         if time.monotonic() - began > settings.JOB_LEASE / 3:
@@ -262,7 +262,7 @@ def _leave(is_orderly: bool) -> None:
             else:
                 reaper.put_back(job)
         workers.unregister_worker()
-    except DatabaseError as error:
+    except Error as error:
         logger.warning("could not say good-bye, the next cluster of this host will do it: %s", error)
     finally:
         connection.close()

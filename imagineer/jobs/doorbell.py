@@ -6,7 +6,7 @@ import logging
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 from django.utils import timezone
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ def ring(queue: str, job_id: int) -> None:
         async_task("imagineer.jobs.runner.answer_doorbell", queue, job_id, cluster=queue)
     except Exception as error:  # noqa: BLE001  whatever a broker raises
         logger.warning("could not ring for queue %s: %s", queue, error)
-        with contextlib.suppress(DatabaseError):  # it is the broker, too, by default
+        with contextlib.suppress(Error):  # it is the broker, too, by default
             Job.objects.filter(pk=job_id).update(rung_at=None)
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import Error, connection
 from django.db.models import Count, Min, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -14,7 +14,7 @@ from django.utils import timezone
 from imagineer.jobs import doorbell
 from imagineer.jobs.doorbell import QUEUES
 from imagineer.jobs.models import ACTIVE, Job, JobStatus
-from imagineer.jobs.workers import PULSE, living_workers
+from imagineer.jobs.workers import living_workers, silent_since
 
 LOCK_PATIENCE = 2  # seconds; our own writers hold the lock of SQLite for milliseconds
 DATABASE_AWAY = "The database does not answer. Is it running, and migrated? Jobs wait for it and then go on."
@@ -30,7 +30,7 @@ def describe_health() -> dict:
     """
     try:
         return _describe()
-    except (DatabaseError, InterfaceError):
+    except Error:
         return {
             "status": "unavailable",
             "database": DATABASE_AWAY,
@@ -48,8 +48,9 @@ def _describe() -> dict:
     workers = {queue: sum(name == queue for name, *_ in living) for queue in QUEUES}
     queue = {name: {status.value: 0 for status in ACTIVE} for name in QUEUES}
     oldest, held = {}, {}
-    # a job that was put back to wait is due anew from then on, and what it waits for stands in its message
-    puts_off = Q(not_before__gt=now, crashes=0) & ~Q(message="")
+    # a job that was put back to wait is due anew from then on, and what it waits for stands in its message until it is
+    # taken up again, which may be long after that moment
+    puts_off = Q(not_before__isnull=False, crashes=0) & ~Q(message="")
     rows = (
         Job.objects.active()
         .values("queue", "status")
@@ -64,7 +65,7 @@ def _describe() -> dict:
         if row["status"] == JobStatus.QUEUED:
             oldest[row["queue"]], held[row["queue"]] = row["oldest"], row["held"]
     # who has just given a sign of life has written it to the database; only without one is it worth a trial
-    just_now = now - timedelta(seconds=3 * PULSE)
+    just_now = silent_since()
     lock = "" if any(seen_at >= just_now for *_, seen_at in living) else describe_lock()
     problems = [sentence for sentence in (lock, doorbell.describe_silence()) if sentence]
     for name in QUEUES:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.db import Error, close_old_connections, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -194,7 +194,7 @@ class Beat(threading.Thread):
                 self._watch()
                 try:
                     self._beat()
-                except DatabaseError as error:
+                except Error as error:
                     # Away or locked: the lease has room for it, and an outcome is written only under the fence.
                     logger.warning("beat failed, trying again: %s", error)
                     close_old_connections()

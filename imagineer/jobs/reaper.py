@@ -1,16 +1,18 @@
 """What puts stranded work right again: the tick of every cluster's main process, and ``manage.py reap_jobs``."""
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import Error, close_old_connections
 from django.db.models import F, Q
 from django.utils import timezone
 
 from imagineer.jobs import doorbell, workers
 from imagineer.jobs.models import Job, JobStatus, Worker
+from imagineer.outages import find_outage
 
 logger = logging.getLogger(__name__)
 
@@ -28,17 +30,22 @@ def on_tick(hook: Callable[[], int | None]) -> Callable[[], int | None]:
 
 
 def tick() -> dict[str, int]:
-    """Put right what is stranded, and say what and how much. Never raises; a database that is away is logged."""
+    """Put right what is stranded, and say what and how much. Never raises; a database that is away ends it."""
     report = {}
     steps = [bury_workers, reap_expired, ring_forgotten, doorbell.sweep, prune_logs, *_hooks]
+    began = time.monotonic()
     for step in steps:
+        if step is reap_expired and time.monotonic() - began > settings.JOB_LEASE / 3:
+            continue  # where the database was as slow for the living, they could not renew their leases
         name = f"{step.__module__.rpartition('.')[2]}.{step.__name__}"
         try:
             if count := step():
                 report[name] = count
-        except DatabaseError as error:
+        except Error as error:
             logger.warning("tick: %s did not get through: %s", name, error)
             close_old_connections()
+            if find_outage(error):
+                break  # back for the next step, it was away for the living too: their leases may have run out
         except Exception:
             logger.exception("tick: %s failed", name)
     if report:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.db import Error, close_old_connections, connection, transaction
 from django.db.models import Max
 from django.utils import timezone
 
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 WAITING = {
-    Outage.DATABASE: "Waiting: the database does not answer, or has no room.",
+    Outage.DATABASE: "Waiting: the database does not answer.",
     Outage.BROKER: "Waiting: the broker does not answer.",
     Outage.DISK: "Waiting: the disk is full. Make room; the job then goes on by itself.",
     Outage.STORAGE: "Waiting: the place of the pictures cannot be read or written. Look at its disk or bucket.",
@@ -174,8 +174,8 @@ def run_jobs(queue: str) -> None:
         close_old_connections()
         try:
             job = claim(queue)
-        except DatabaseError as error:
-            # Gone away now, the doorbell would be lost, and the next ring for it is some leases away.
+        except Error as error:
+            # Gone away now, the doorbell would be lost, and the next ring for it is a lease away.
             logger.warning("could not look for work, trying again: %s", error)
             time.sleep(1)
             continue
@@ -321,7 +321,7 @@ def _record(progress: Progress, outcome: Outcome | None) -> None:
                 break
             logger.info("ended", extra={"fields": {"status": outcome.status}})
             return
-        except DatabaseError as error:
+        except Error as error:
             logger.warning("could not write the outcome, trying again: %s", error)
             close_old_connections()
             if drain.is_wanted:

@@ -76,6 +76,14 @@ def test_a_job_that_was_put_back_to_wait_is_no_fault_of_its_worker():
     Job.objects.create(**waiting, message="Drawing a crab", crashes=2)
     Job.objects.create(**waiting)
     assert health.describe_health()["problems"][0].startswith("2 jobs of the queue gpu wait")
+    Job.objects.update(not_before=timezone.now() - timedelta(seconds=30))
+    assert health.describe_health()["problems"][0].startswith("2 jobs of the queue gpu wait"), (
+        "nobody has tried again"
+    )
+    taken = Job.objects.exclude(message="").take(
+        owner_id=None, now=timezone.now(), lease_until=timezone.now() + timedelta(seconds=9)
+    )
+    assert taken == 3 and health.describe_health()["problems"] == []
 
 
 @pytest.mark.django_db

@@ -3,7 +3,8 @@ import time
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
+from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from imagineer.jobs import workers
@@ -91,6 +92,22 @@ def test_the_beat_renews_the_lease_and_shows_message_and_log(progress, beat):
     job = read(progress)
     assert job.message == "drawing the Tower"
     assert "abcdefgh" not in job.log_tail and len(job.log_tail.splitlines()) == 1
+
+
+@pytest.mark.parametrize("error", [OperationalError("no route"), InterfaceError("connection already closed")])
+def test_the_beat_outlives_a_database_that_is_away(progress, beat, monkeypatch, error):
+    execute, told = CursorWrapper.execute, []
+
+    def away_once(cursor, sql, params=None):
+        if threading.current_thread() is beat and not told:
+            told.append(error)
+            raise error
+        return execute(cursor, sql, params)
+
+    monkeypatch.setattr(CursorWrapper, "execute", away_once)
+    wait_until(lambda: told, "the database was away")
+    progress.checkpoint("goes on")
+    wait_until(lambda: Job.objects.get().message == "goes on", "the beat shows it")
 
 
 def test_the_log_keeps_its_last_lines(progress, beat):

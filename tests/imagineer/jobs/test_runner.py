@@ -3,8 +3,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import psycopg
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 
@@ -215,6 +216,62 @@ def test_a_mistake_in_our_own_sql_is_no_outage(body):
 
     body(fail)
     assert run(submit_items(1)).status == JobStatus.FAILED
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [psycopg.errors.ProgramLimitExceeded(), psycopg.errors.StatementTooComplex()],
+    ids=["limit", "stack"],
+)
+def test_a_statement_that_no_server_will_ever_take_is_no_outage(body, cause):
+    def fail(job, progress):
+        raise OperationalError(str(cause)) from cause
+
+    body(fail)
+    assert run(submit_items(1)).status == JobStatus.FAILED
+
+
+def test_a_file_of_others_that_is_denied_is_a_mistake_and_one_of_the_library_is_not(body, settings):
+    def denied(path):
+        def fail(job, progress):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+        return fail
+
+    for path, status in (
+        ("/root/.cache/huggingface", JobStatus.FAILED),
+        (settings.DATA_DIR / "media" / "originals", JobStatus.QUEUED),
+        (settings.MODELS_DIR / "fox", JobStatus.QUEUED),
+    ):
+        body(denied(path))
+        assert run(submit_items(1)).status == status, path
+
+
+def test_a_connection_that_was_closed_neither_loses_the_doorbell_nor_the_outcome():
+    """Django calls that an InterfaceError, which is no DatabaseError."""
+    is_away = iter([True, False, True, False])
+
+    def away_at_times(execute, sql, *arguments):
+        if sql.startswith('UPDATE "jobs_job" SET "status"') and next(is_away):
+            raise InterfaceError("connection already closed")
+        return execute(sql, *arguments)
+
+    job = submit_items(2)
+    with connection.execute_wrapper(away_at_times):
+        run(job)
+    assert (job.status, job.epoch, job.crashes) == (JobStatus.COMPLETED, 1, 0)
+    assert next(is_away, "") == "", "it was taken up and ended at the second try each"
+
+
+def test_an_order_is_taken_although_the_connection_is_lost_while_its_doorbell_is_rung():
+    def away(execute, sql, *arguments):
+        if "django_q" in sql or ("rung_at" in sql.partition("WHERE")[0] and sql.startswith("UPDATE")):
+            raise InterfaceError("connection already closed")
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(away):
+        job = submit(kind="errand")
+    assert job.status == JobStatus.QUEUED
 
 
 def test_a_job_that_waits_says_why_and_comes_back_later():

@@ -2,7 +2,7 @@ import os
 import sys
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
+from django.db import Error
 
 from imagineer.jobs import workers
 from imagineer.jobs.doorbell import QUEUES
@@ -39,7 +39,7 @@ class Command(BaseCommand):
                     "`manage.py migrate` in a new library."
                 )
             status = run_cluster(queue)
-        except DatabaseError as error:
+        except Error as error:
             raise CommandError(
                 f"The database cannot be used ({error}). Is it there, and migrated?"
             ) from error
