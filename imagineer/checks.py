@@ -11,6 +11,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.http.request import validate_host
 
+from imagineer.engine.model_folder import is_folder
+
 # A corruption bug of SQLite's write-ahead log lives in every version before this one.
 FIRST_SOUND_SQLITE = (3, 51, 3)
 
@@ -44,7 +46,7 @@ def data_directory_is_writable(app_configs, **kwargs):
 def model_setting_names_a_model(app_configs, **kwargs):
     model = settings.MODEL
     looks_like_path = model.startswith(("/", "./", "../", "~"))
-    if looks_like_path and not Path(model).expanduser().is_dir():
+    if looks_like_path and not is_folder(Path(model).expanduser()):
         # a warning: the gallery serves, and light work goes on, without a model
         return [
             Warning(

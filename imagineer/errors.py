@@ -19,7 +19,7 @@ SENTENCES = {
     410: ("Withdrawn", "What was here has been withdrawn and will not come back."),
     429: ("Too many requests", "You asked too often in a short time. Wait a minute, then try again."),
     500: ("Something broke", "The error has been logged; try again, and tell an admin if it stays."),
-    503: ("Back in a moment", "A part of this site is being restarted. Try again in a moment."),
+    503: ("Back in a moment", "A part of this site is away for the moment. Try again soon."),
     507: ("No room left", ANSWERS[Outage.DISK][1]),
 }
 LIMIT_PAUSE = 60  # seconds that a refused page is told to wait; the limits are counted by the minute

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db import DatabaseError, InterfaceError
+from django.db import Error
 from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
@@ -16,6 +16,7 @@ from rest_framework.views import APIView
 from gallery.models import DiffusionModel
 from gallery.storage import LibraryStorage
 from gallery.weights import model_path
+from imagineer.engine.model_folder import is_folder
 from imagineer.jobs.health import describe_health
 from imagineer.upgrade import describe_upgrade
 
@@ -26,11 +27,9 @@ FULL = 64 * 2**20
 def describe_house() -> dict:
     """As :func:`imagineer.jobs.health.describe_health`, with what is wrong with disks and models."""
     health = describe_health()
-    more = [
-        *filter(None, [describe_upgrade()]),
-        *disk_problems(),
-        *(model_problems() if health["status"] != "unavailable" else ()),
-    ]
+    more = [*filter(None, [describe_upgrade()]), *disk_problems()]
+    if health["status"] != "unavailable":
+        more += model_problems()
     health["problems"] = [*health["problems"], *more]
     if more and health["status"] == "ok":
         health["status"] = "degraded"
@@ -39,20 +38,26 @@ def describe_house() -> dict:
 
 def disk_problems() -> list[str]:
     """A sentence for each disk that is full, gone or not ours; no paths, since everybody may read it."""
-    places = {"pictures": Path(settings.DATA_DIR)}
+    places = {}
+    if pictures := pictures_place():
+        places["pictures"] = pictures
     if settings.IS_SQLITE:
         places["database"] = Path(settings.DATABASES["default"]["NAME"]).parent
     if settings.LOG_FILE:
         places["log"] = Path(settings.LOG_FILE).absolute().parent
-    kept: dict[int, list[str]] = {}  # what lies on each disk
+    places["data"] = Path(settings.DATA_DIR)
+    kept: dict[int, list[str]] = {}  # what lies on each full disk
     problems = []
     for name, place in places.items():
         try:
-            free = shutil.disk_usage(place).free
-            if free < FULL:
-                kept.setdefault(place.stat().st_dev, []).append(name)
+            if shutil.disk_usage(place).free >= FULL:
+                continue
+            disk = place.stat().st_dev
         except OSError:
             problems.append(f"The folder of the {name} cannot be found. Is its disk mounted?")
+            continue
+        if name != "data" or disk not in kept:  # what else lies there matters less
+            kept.setdefault(disk, []).append(name)
     for names in kept.values():
         what = " and ".join(names)
         stops = "no log is kept" if names == ["log"] else "what does not fit is not stored and jobs wait"
@@ -60,6 +65,14 @@ def disk_problems() -> list[str]:
     if isinstance(default_storage, LibraryStorage):
         problems += library_problems()
     return problems
+
+
+def pictures_place() -> Path | None:
+    """The folder of the pictures, or the nearest one above that is there; None where they lie in a bucket."""
+    if not isinstance(default_storage, LibraryStorage):
+        return None
+    location = Path(default_storage.location)
+    return next(folder for folder in (location, *location.parents) if is_folder(folder))
 
 
 def library_problems() -> list[str]:
@@ -72,12 +85,16 @@ def library_problems() -> list[str]:
     except PermissionError:
         pass  # not even looked into
     except OSError as error:
-        return [f"{error.strerror}. Is its disk mounted?"]
-    except (DatabaseError, InterfaceError):
+        sentence = error.strerror
+        if error.filename:  # the system's words, not ours
+            sentence = f"The folder of the pictures cannot be looked into ({error.strerror})"
+        return [f"{sentence}. Is its disk mounted?"]
+    except Error:
         return []  # told already
     return [
-        "The folder of the pictures cannot be written to, so nothing can be stored and jobs wait. Give it to the user "
-        "that runs Imagineer; all then goes on by itself."
+        "The folder of the pictures cannot be written to, so nothing can be stored and jobs wait: its disk is mounted "
+        "read-only (the system's log may tell why), or it belongs to another user than the one that runs Imagineer. "
+        "Mend that; all then goes on by itself."
     ]
 
 
@@ -85,9 +102,9 @@ def model_problems() -> list[str]:
     """A sentence when the folder of a model that may be drawn with is gone, without its name or path."""
     try:
         models = list(DiffusionModel.objects.enabled())
-    except DatabaseError:
+    except Error:
         return []
-    gone = sum(not model_path(model).is_dir() for model in models)
+    gone = sum(not is_folder(model_path(model)) for model in models)
     if not gone:
         return []
     what, it = ("The folder of a model", "it") if gone == 1 else (f"The folders of {gone} models", "them")

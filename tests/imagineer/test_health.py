@@ -8,14 +8,17 @@ from collections import namedtuple
 from contextlib import closing, contextmanager, suppress
 
 import pytest
+from django.core.files.storage import default_storage, storages
 from django.core.management import CommandError, call_command
 from django.db import InterfaceError, OperationalError, connection
+from django.utils.functional import empty
 
 from gallery.ingest import ingest_image
 from gallery.models import DiffusionModel
 from imagineer.jobs import doorbell
 from imagineer.jobs import health as work
 from imagineer.jobs.models import Worker
+from imagineer.starter_model import STARTER_MODEL_PATH
 from tests.gallery.pictures import png
 
 Usage = namedtuple("Usage", "total used free")
@@ -176,7 +179,42 @@ def test_a_full_disk(workers, health, doctor, disks, settings, tmp_path, what, w
 
 def test_a_disk_that_is_not_there(workers, health, disks, settings, tmp_path):
     settings.DATA_DIR = tmp_path / "unmounted"
-    assert health()[1]["problems"] == ["The folder of the pictures cannot be found. Is its disk mounted?"]
+    assert health()[1]["problems"] == ["The folder of the data cannot be found. Is its disk mounted?"]
+
+
+def test_a_full_disk_is_that_of_the_pictures_only_where_they_lie_on_it(workers, health, disks, tmp_path):
+    media = tmp_path / "media"
+    media.mkdir()
+    for place, name in ((media, "pictures"), (tmp_path, "data")):
+        disks[str(place)] = 2**20
+        [problem] = health()[1]["problems"]
+        assert problem.startswith(f"The disk of the {name} is full")
+        del disks[str(place)]
+
+
+@pytest.fixture
+def bucket(settings):
+    """One that does not answer."""
+    options = {"bucket_name": "pictures", "endpoint_url": "http://127.0.0.1:9", "location": ""}
+    options |= {"access_key": "a", "secret_key": "s"}
+    settings.BUCKET = "pictures"
+    settings.STORAGES = settings.STORAGES | {
+        "default": {"BACKEND": "gallery.bucket.BucketStorage", "OPTIONS": options}
+    }
+    storages._storages.clear()
+    default_storage._wrapped = empty
+    yield
+    storages._storages.clear()
+    default_storage._wrapped = empty
+
+
+def test_pictures_in_a_bucket_need_no_disk(workers, health, doctor, disks, tiny, tmp_path, bucket):
+    disks[str(tmp_path)] = 2**20
+    [problem] = health()[1]["problems"]
+    assert problem.startswith("The disk of the data is full")
+    told = doctor()["files"]
+    assert told.startswith("Pictures cannot be stored in the bucket pictures: ") and "AWS_" in told
+    assert "Mount the disk" not in told
 
 
 def test_a_disk_of_the_pictures_that_is_not_mounted(workers, health, doctor, disks, tiny, unmounted):
@@ -188,7 +226,26 @@ def test_a_disk_of_the_pictures_that_is_not_mounted(workers, health, doctor, dis
     assert (code, told["status"], told["problems"]) == (200, "degraded", [sentence])
     assert names["disk"] == sentence
     assert "Mount the disk" in names["files"]
+    assert names["orphans"] == (
+        "They cannot be looked for: The folder of the pictures is empty although the library has pictures."
+    ), "no picture is lost"
+    assert names.keys() == {"disk", "files", "orphans"}
     assert doctor() == {}
+
+
+def test_a_disk_of_the_pictures_that_does_not_answer(workers, health, doctor, disks, tiny, tmp_path, cut_off):
+    ingest_image(png(1), source_type="manual")
+    cut_off(tmp_path / "media")
+    sentence = "The folder of the pictures cannot be looked into (Transport endpoint is not connected). "
+    assert health()[1]["problems"] == [sentence + "Is its disk mounted?"]
+    assert doctor().keys() == {"disk", "files", "orphans"}
+
+
+def test_doctor_leaves_nothing_behind_that_its_user_alone_may_write_to(
+    workers, doctor, disks, tiny, tmp_path
+):
+    assert doctor() == {}
+    assert list((tmp_path / "media").iterdir()) == []
 
 
 def test_a_folder_of_the_pictures_that_is_somebody_elses(workers, health, doctor, disks, tiny, locked):
@@ -197,6 +254,7 @@ def test_a_folder_of_the_pictures_that_is_somebody_elses(workers, health, doctor
         [problem] = health()[1]["problems"]
         assert doctor() == {"disk": problem}
     assert problem.startswith("The folder of the pictures cannot be written to") and "jobs wait" in problem
+    assert "read-only" in problem and "another user" in problem
     assert health()[1]["status"] == "ok"
 
 
@@ -223,3 +281,24 @@ def test_a_model_whose_folder_is_gone(workers, health, doctor, disks, settings, 
     assert str(folder) in doctor()["model"]
     DiffusionModel.objects.update(is_enabled=False)
     assert health()[1]["status"] == "ok", "nobody needs it"
+
+
+def test_a_model_whose_folder_cannot_be_looked_into_is_gone(
+    workers, health, doctor, disks, settings, tmp_path, cut_off
+):
+    settings.MODELS_DIR = tmp_path / "share"
+    shutil.copytree(STARTER_MODEL_PATH, settings.MODELS_DIR / "fox")
+    settings.MODEL = "fox"
+    assert doctor() == {}, "it has got its row"
+    cut_off(settings.MODELS_DIR)
+    settings.MODEL = "starter"
+    [problem] = health()[1]["problems"]
+    assert problem.startswith("The folder of a model cannot be found")
+    told = doctor()
+    assert told.keys() == {"model"}
+    assert "IMAGINEER_MODELS_DIR cannot be looked into" in told["model"]
+    assert str(settings.MODELS_DIR / "fox") in told["model"]
+    settings.MODEL = "fox"
+    assert doctor().keys() == {"model"}
+    settings.MODEL = str(settings.MODELS_DIR / "fox")
+    assert {"model"} <= doctor().keys() <= {"model", "settings"}
