@@ -1,11 +1,13 @@
 """A wrong setting is explained before anything starts."""
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
 
+from imagineer.checks import model_setting_names_a_model
 from tests.clusters import ROOT
 
 
@@ -153,3 +155,22 @@ def test_google_that_is_set_whole_passes(tmp_path):
         IMAGINEER_ADMIN_EMAILS="ada@example.org",
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_nobody_waits_for_a_postgresql_behind_a_broken_network_longer_than_the_address_says(tmp_path):
+    program = "from django.conf import settings; import json; print(json.dumps(settings.DATABASES['default']['OPTIONS']))"
+    done = check(
+        program=program,
+        IMAGINEER_DATA_DIR=str(tmp_path),
+        DATABASE_URL="postgres://u@h/n?sslmode=require&connect_timeout=3",
+    )
+    options = json.loads(done.stdout)
+    assert (options["sslmode"], options["connect_timeout"]) == ("require", 3)
+    assert options["tcp_user_timeout"] > 0 and options["keepalives_idle"] > 0
+
+
+def test_a_model_on_a_disk_that_cannot_be_looked_into_is_a_warning(settings, tmp_path, cut_off):
+    settings.MODEL = str(tmp_path / "share" / "fox")
+    cut_off(tmp_path / "share")
+    [warning] = model_setting_names_a_model(None)
+    assert warning.id == "imagineer.W003"
