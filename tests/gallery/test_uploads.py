@@ -1,7 +1,7 @@
 """Pictures that an admin sends: each file is taken or refused by itself, and a full disk is told as what it is."""
 
-import errno
-from contextlib import contextmanager
+import sqlite3
+from contextlib import closing, contextmanager
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -255,11 +255,22 @@ def test_a_full_disk_is_told_though_the_album_was_deleted_meanwhile(admin_api, a
     assert Image.objects.count() == 1
 
 
+def disk_full() -> OperationalError:
+    """As SQLite says it, and Django hands it on."""
+    error = OperationalError("database or disk is full")
+    try:
+        with closing(sqlite3.connect(":memory:")) as small:
+            small.executescript("PRAGMA max_page_count = 1; CREATE TABLE pictures (name)")
+    except sqlite3.OperationalError as cause:
+        error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [
         (OperationalError("database is locked"), 503),
-        (OSError(errno.ENOSPC, "No space left on device"), 507),
+        (disk_full(), 507),
     ],
     ids=["locked", "full"],
 )

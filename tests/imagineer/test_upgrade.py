@@ -17,7 +17,7 @@ import psutil
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from imagineer import upgrade
@@ -411,6 +411,16 @@ def test_what_an_upgrade_would_break_is_named(program, command, environment, sen
     with pytest.raises(upgrade.UpgradeError, match=sentence) as error:
         upgrade._refuse_what_is_in_the_way(found(process))
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("error", [OperationalError("no route"), InterfaceError("connection already closed")])
+def test_an_upgrade_without_its_database_is_a_sentence(error):
+    def away(*_):
+        raise error
+
+    with connection.execute_wrapper(away), pytest.raises(CommandError, match="Look at DATABASE_URL"):
+        call_command("upgrade", stdout=io.StringIO(), stderr=io.StringIO())
 
 
 @pytest.mark.django_db
