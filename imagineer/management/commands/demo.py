@@ -91,20 +91,19 @@ class Command(BaseCommand):
     def _start(self, *command) -> subprocess.Popen:
         """It ends with this command, even when that is killed."""
         mine = os.getpid()
-        log = (
-            settings.DATA_DIR / f"demo-{command[0]}-{command[1].rpartition(':')[0] or command[1]}.log"
-        ).open("ab")
-        # a session of its own: Ctrl-C reaches this command alone, which then stops them in order
-        return subprocess.Popen(
-            [sys.executable, "manage.py", *command],
-            cwd=settings.BASE_DIR,
-            env=os.environ | {"DJANGO_DEBUG": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=lambda: die_with(mine),
-        )
+        name = f"demo-{command[0]}-{command[1].rpartition(':')[0] or command[1]}.log"
+        with (settings.DATA_DIR / name).open("ab") as log:
+            # a session of its own: Ctrl-C reaches this command alone, which then stops them in order
+            return subprocess.Popen(
+                [sys.executable, "manage.py", *command],
+                cwd=settings.BASE_DIR,
+                env=os.environ | {"DJANGO_DEBUG": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=lambda: die_with(mine),
+            )
 
     def _check(self, children) -> None:
         for child in children:
