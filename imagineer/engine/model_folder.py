@@ -36,8 +36,8 @@ class ModelInfo:
     """What is known of a model from its folder's small files.
 
     `family` is "sd15" (the StableDiffusionPipeline layout of SD 1.x), "sd2" (the same with a 1024 wide text encoder)
-    or "sdxl"; `native_size` the pixels of the side it was trained at; `cross_attention_dim` the width that a LoRA must fit.
-    `max_pixels` and `max_side` are None where the model sets no limit. `defaults` holds at most steps,
+    or "sdxl"; `native_size` the pixels of the side it was trained at; `cross_attention_dim` the width that a LoRA must
+    fit. `max_pixels` and `max_side` are None where the model sets no limit. `defaults` holds at most steps,
     guidance_scale and scheduler; `vocabulary` lists of words by kind, for models that know only these.
     """
 

@@ -76,7 +76,7 @@ def unregister_worker() -> None:
 
 
 def living_workers() -> list[Worker]:
-    """Those that gave a sign of life within a lease (three pulses where leases are shorter) and are not seen to be dead."""
+    """Those that gave a sign of life within a lease (or three pulses, if that is more) and are not seen to be dead."""
     patience = max(settings.JOB_LEASE, SILENCE)
     since = silent_since()
     lately = Worker.objects.seen_since(timezone.now() - timedelta(seconds=patience))

@@ -158,7 +158,7 @@ def test_google_that_is_set_whole_passes(tmp_path):
 
 
 def test_nobody_waits_for_a_postgresql_behind_a_broken_network_longer_than_the_address_says(tmp_path):
-    program = "from django.conf import settings; import json; print(json.dumps(settings.DATABASES['default']['OPTIONS']))"
+    program = "import json; from django.conf import settings as s; print(json.dumps(s.DATABASES['default']['OPTIONS']))"
     done = check(
         program=program,
         IMAGINEER_DATA_DIR=str(tmp_path),
