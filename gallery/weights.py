@@ -7,7 +7,7 @@ from django.conf import settings
 
 from gallery.models import DiffusionModel, Lora
 from gallery.storage import local_path
-from imagineer.engine.model_folder import ModelInfo, read_model, read_vocabulary
+from imagineer.engine.model_folder import ModelInfo, is_folder, read_model, read_vocabulary
 from imagineer.engine.types import ModelError
 from imagineer.starter_model import STARTER_MODEL_PATH
 
@@ -87,7 +87,7 @@ def _folder_of(wanted: str, *, may_be_path: bool) -> Path | None:
         if not may_be_path:
             return None
         folder = Path(wanted).expanduser()
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise ModelError(
                 f"IMAGINEER_MODEL names {folder}, and there is no such folder. Correct the setting."
             )
@@ -95,7 +95,7 @@ def _folder_of(wanted: str, *, may_be_path: bool) -> Path | None:
     if not re.fullmatch(r"[\w-][\w.-]{0,99}", wanted):
         return None
     folder = settings.MODELS_DIR / wanted
-    return folder if folder.is_dir() else None
+    return folder if is_folder(folder) else None
 
 
 def _location_of(folder: Path) -> str:

@@ -17,6 +17,7 @@ class Outage(StrEnum):
     STORAGE = "storage"  # neither gives nor takes: a disk that was pulled out, a bucket that does not answer
 
 
+NO_TABLE = "no such table"  # of SQLite
 DISK_FULL, LIMIT_EXCEEDED = "53100", "54"  # of PostgreSQL's error codes; the second is a class of them
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 AWAY = {errno.EIO, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT}
@@ -45,6 +46,9 @@ def find_outage(error: BaseException | None) -> Outage | None:
         if isinstance(error, (OperationalError, InterfaceError)):
             name = getattr(error.__cause__, "sqlite_errorname", "")
             code = getattr(error.__cause__, "sqlstate", None) or ""
+            # where its file has gone, SQLite makes an empty one
+            if NO_TABLE in str(error):
+                return Outage.DATABASE
             # mistakes in the SQL itself, and statements that are too large for ever, come by this class too
             if name == "SQLITE_ERROR" or code.startswith(LIMIT_EXCEEDED):
                 return None

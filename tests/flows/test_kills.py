@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from django.core.files.storage import default_storage
 from django.core.management import call_command
+from django.db import connection
 
 from gallery import orphans
 from gallery.models import Album, Image
@@ -125,6 +126,25 @@ def test_an_item_that_kills_its_worker_fails_after_three_deaths_alone_and_the_ot
     assert "died 3 times" in poison.error
     assert (run.job.status, run.job.done, run.job.failed) == (JobStatus.COMPLETED, 5, 1)
     assert set(run.items.exclude(pk=poison.pk).values_list("strikes", flat=True)) == {0}
+
+
+@pytest.mark.timeout(600)
+def test_a_database_file_that_is_gone_for_a_while_fails_no_picture(site, settings, tiny_folder):
+    """Who opens it meanwhile gets an empty one, which SQLite makes."""
+    run = start_deck(site, settings, tiny_folder, steps=60, row_selection="1-8")
+    site.start("gpu")
+    wait_until(lambda: run.items.filter(status=JobStatus.RUNNING).exists(), "it draws")
+    files = list(site.directory.glob("site.sqlite3*"))
+    connection.close()
+    for path in files:
+        path.rename(path.with_name(f"away-{path.name}"))
+    time.sleep(8)
+    for path in site.directory.glob("site.sqlite3*"):
+        path.unlink()
+    for path in files:
+        path.with_name(f"away-{path.name}").rename(path)
+    wait_until(lambda: settled(run) == 8 and not run.job.is_active, "the run has ended", timeout=300)
+    assert_each_row_once(run, 8)
 
 
 @pytest.mark.timeout(600)

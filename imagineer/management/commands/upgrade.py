@@ -80,7 +80,10 @@ class Command(BaseCommand):
                 f"{error} Without a copy nothing is migrated; --no-backup if you have one."
             ) from error
         if not report.is_whole:
-            self.stderr.write(f"{len(report.lost)} pictures have lost their files. The upgrade goes on.")
+            self.stderr.write(
+                f"{len(report.lost)} files are lost and {len(report.damaged)} damaged: `manage.py find_orphans` names "
+                "them. The upgrade goes on."
+            )
         if is_ours:
             for older in sorted(path.parent.glob("upgrade-*.tar"))[:-COPIES_KEPT]:
                 older.unlink()
