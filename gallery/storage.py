@@ -12,7 +12,7 @@ from django.db import DatabaseError
 from django.utils.deconstruct import deconstructible
 
 from gallery.models import Image
-from imagineer.outages import find_outage
+from imagineer.outages import NO_TABLE, find_outage
 
 TEMPORARY_PREFIX = ".part-"
 
@@ -113,9 +113,9 @@ def has_pictures() -> bool:
     try:
         return Image.objects.exists()
     except DatabaseError as error:
-        if find_outage(error):
-            raise
-        return False  # no tables yet: a restore puts the files first
+        if NO_TABLE in str(error) or not find_outage(error):
+            return False  # no tables yet: a restore puts the files first
+        raise
 
 
 def open_whole(key: str, size: int | None = None) -> File:

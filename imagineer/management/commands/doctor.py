@@ -14,7 +14,6 @@ from django.db import Error
 from gallery.models import DiffusionModel
 from gallery.orphans import find_orphans
 from gallery.services import find_wrong_publicity
-from gallery.storage import LibraryStorage
 from gallery.weights import find_model, model_path
 from imagineer.engine.model_folder import is_folder, read_model
 from imagineer.engine.types import ModelError
@@ -103,9 +102,8 @@ class Command(BaseCommand):
         except Error:
             return ""  # told above
         if pictures:
-            with contextlib.suppress(
-                OSError
-            ):  # made here it may be root's, and others could put nothing into it
+            # made here it may be root's, and others could put nothing into it
+            with contextlib.suppress(OSError):
                 Path(default_storage.path("tmp")).rmdir()
         try:
             places = filter(None, [pictures, settings.DATA_DIR])
@@ -120,8 +118,6 @@ class Command(BaseCommand):
 
     def _orphans(self) -> str:
         try:
-            if isinstance(default_storage, LibraryStorage):
-                default_storage.check_is_here()
             found = find_orphans()
         except OSError as error:
             return f"They cannot be looked for: {error.strerror}."
