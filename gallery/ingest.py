@@ -91,7 +91,12 @@ def find_known(sha256: str) -> Image | None:
         return None
     if image.retracted_at:
         raise IngestError("This picture has been retracted here, so it is not taken in again.")
-    return restore_image(image) if image.trashed_at else image
+    if image.trashed_at is None:
+        return image
+    try:
+        return restore_image(image)
+    except Image.DoesNotExist:  # deleted for good since
+        return None
 
 
 def prepare_image(source: bytes | BinaryIO, *, pillow: Pillow.Image | None = None) -> PreparedImage:

@@ -88,10 +88,13 @@ def sweep(shards: Iterable[str] = SHARDS, *, older_than: timedelta = OLD) -> Fin
     if is_held() or not are_pictures_here():
         return Findings()
     findings = find_orphans(shards, older_than=older_than)
-    for key in findings.without_row:
-        # Accepted: between the look at its age and here, somebody may store these very bytes again. `doctor` names
-        # such a row, and storing the picture once more mends it.
-        default_storage.delete(key)
+    old, findings.without_row = findings.without_row, []
+    for key in old:
+        # Since then somebody may have stored these very bytes again, which made the file young. Accepted: between this
+        # look and the next line; `doctor` names such a row, and storing the picture once more mends it.
+        if is_old(key, older_than):
+            default_storage.delete(key)
+            findings.without_row.append(key)
     if findings.without_row:
         logger.info("Swept %d files without a row.", len(findings.without_row))
     return findings

@@ -180,6 +180,7 @@ def trash_image(image: Image) -> Image:
 
 
 def restore_image(image: Image) -> Image:
+    """:raises Image.DoesNotExist: it has been deleted for good."""
     return _mark(image, trashed_at=None)
 
 

@@ -24,6 +24,11 @@ def purge_image(image: Image) -> None:
     _delete(Image.objects.filter(pk=image.pk))
 
 
+def purge_from_trash(image: Image) -> bool:
+    """Delete a picture for good if it still is in the trash, and not retracted; whether it was."""
+    return bool(_delete(Image.objects.filter(pk=image.pk, trashed_at__isnull=False, retracted_at=None)))
+
+
 def prune_trash() -> int:
     """Delete for good what has been in the trash for the days of the settings, some at a time; for the tick."""
     days = LibrarySettings.current().trash_days

@@ -121,7 +121,8 @@ SQLITE_OPTIONS = {
 if IS_SQLITE:
     DATABASES["default"]["OPTIONS"] = SQLITE_OPTIONS
 else:
-    DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    # runserver has a thread for each connection of a browser, and each would keep one of the server's
+    DATABASES["default"] |= {"CONN_MAX_AGE": 0 if DEBUG else 60, "CONN_HEALTH_CHECKS": True}
     # Without these, whoever asks a server behind a broken network waits for a quarter of an hour, a beat too; what the
     # address says of them goes first.
     patience = {"connect_timeout": 10, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}

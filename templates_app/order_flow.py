@@ -5,10 +5,9 @@ The whole order travels in the page: closing or reloading it loses nothing on th
 
 import re
 import secrets
-import time
 
-from django.core.cache import cache
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 from django.db.models import Max, Q
 from django.http import Http404, QueryDict
 
@@ -24,8 +23,6 @@ BUTTONS = ("_check", "_draw", "_edit", "_surprise", "_rows", "_find")
 PAGE_KEYS = (*BUTTONS, "csrfmiddlewaretoken", "order_key", "checked_version")
 SHOWN_PICTURES = 12
 SEARCHED_PICTURES = 20_000  # latest ones; a text that nothing holds must not read the whole library
-KEY_SECONDS = 24 * 3600
-WAITS, WAIT = 25, 0.2  # seconds, for the other one of two presses
 
 
 def handle_order(
@@ -96,25 +93,18 @@ def _submit_once(request, form: OrderForm, submit) -> BatchGenerationRun:
     key = request.POST.get("order_key", "")
     if not re.fullmatch("[0-9a-f]{32}", key):
         return submit(form)
-    name = f"order-{key}"
-    if not cache.add(name, 0, KEY_SECONDS):
-        return _started_by(name)
+    sent_before = BatchGenerationRun.objects.select_related("job").filter(request_key=key)
+    if run := sent_before.first():
+        return run
     try:
-        run = submit(form)
-    except BaseException:
-        cache.delete(name)
-        raise
-    cache.set(name, run.pk, KEY_SECONDS)
-    return run
-
-
-def _started_by(name: str) -> BatchGenerationRun:
-    """The run of a confirmation that came before this one, perhaps a moment ago."""
-    for _ in range(WAITS):
-        if run := BatchGenerationRun.objects.select_related("job").filter(pk=cache.get(name) or 0).first():
+        with transaction.atomic():
+            run = submit(form)
+            BatchGenerationRun.objects.filter(pk=run.pk).update(request_key=key)
+    except IntegrityError:  # its twin came at this instant
+        if run := sent_before.first():
             return run
-        time.sleep(WAIT)
-    raise ValidationError("This order has been sent already. Look among the runs before you send it again.")
+        raise
+    return run
 
 
 def _first_values(request, viewer: Viewer) -> dict:

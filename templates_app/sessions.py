@@ -137,23 +137,32 @@ def choose_image(step: GenerationStep, image: Image | None) -> GenerationStep:
     return step
 
 
-@transaction.atomic
-def keep_images(
-    step: GenerationStep,
-    image_ids: Iterable[int],
-    *,
-    album: Album | None = None,
-    album_name: str = "",
-    is_public: bool = True,
-    created_by=None,
-) -> tuple[Album, int]:
+def keep_images(step: GenerationStep, image_ids: Iterable[int], **into) -> tuple[Album, int]:
     """Put alternatives into an album: this one, or a new one of this name; return it and how many came new to it.
 
     The name of the album that the session has kept pictures in means that album, so that a form sent twice makes
     no second one.
 
+    :param album, album_name: where they go.
     :param is_public: of a new album; one that is there stays as it is.
+    :param created_by: of a new album.
     """
+    while (kept := _try_to_keep(step, list(image_ids), **into)) is None:
+        pass
+    return kept
+
+
+@transaction.atomic
+def _try_to_keep(
+    step: GenerationStep,
+    image_ids: list[int],
+    *,
+    album: Album | None = None,
+    album_name: str = "",
+    is_public: bool = True,
+    created_by=None,
+) -> tuple[Album, int] | None:
+    """None if the session kept pictures in another album before it was locked: that must be locked before it."""
     session = step.session
     last_album = Album.objects.filter(sessions=session).first()
     album_name = album_name.strip()
@@ -165,6 +174,8 @@ def keep_images(
         except Album.DoesNotExist:
             raise ValidationError({"album_id": ["This album has been deleted."]}) from None
     _hold(session)
+    if Album.objects.filter(sessions=session).first() != last_album:
+        return None
     images = _images_of(step, image_ids)
     if gone := [image.pk for image in images if image.is_gone]:
         raise SessionConflict(f"Picture {gone[0]} is in the trash. Restore it before you keep it.")

@@ -1,3 +1,5 @@
+import contextlib
+
 from django import forms
 from django.contrib import admin, messages
 from django.utils import timezone
@@ -17,7 +19,7 @@ from gallery.services import (
     trash_image,
     update_album,
 )
-from gallery.trash import purge_image
+from gallery.trash import purge_from_trash
 
 
 def thumbnail(image: Image | None):
@@ -182,17 +184,17 @@ class ImageAdmin(SharingMixin, ThumbnailAdmin):
 
     @admin.action(description="Restore from the trash", permissions=["change"])
     def restore(self, request, queryset):
-        images = list(queryset.filter(trashed_at__isnull=False))
-        for image in images:
-            restore_image(image)
-        self.message_user(request, f"{len(images)} pictures restored.", messages.SUCCESS)
+        number = 0
+        for image in list(queryset.filter(trashed_at__isnull=False)):
+            with contextlib.suppress(Image.DoesNotExist):  # deleted for good since
+                restore_image(image)
+                number += 1
+        self.message_user(request, f"{number} pictures restored.", messages.SUCCESS)
 
     @admin.action(description="Delete for good what is in the trash", permissions=["change"])
     def purge(self, request, queryset):
-        images = list(queryset.filter(trashed_at__isnull=False, retracted_at=None))
-        for image in images:
-            purge_image(image)
-        self.message_user(request, f"{len(images)} pictures deleted for good.", messages.SUCCESS)
+        number = sum(purge_from_trash(image) for image in list(queryset.filter(trashed_at__isnull=False)))
+        self.message_user(request, f"{number} pictures deleted for good.", messages.SUCCESS)
 
 
 class AlbumForm(OwnChangesForm):

@@ -129,6 +129,12 @@ class BatchGenerationRun(models.Model):
         help_text="How far from the reference picture, 0.05 to 1.",
     )
 
+    request_key = models.UUIDField(
+        null=True,
+        unique=True,
+        editable=False,
+        help_text="Of the page that confirmed the order: sent twice, ordered once.",
+    )
     visitor = models.CharField(
         max_length=32,
         blank=True,

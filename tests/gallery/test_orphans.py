@@ -62,6 +62,18 @@ def test_a_database_whose_pictures_lie_elsewhere_deletes_nothing(take_in):
     assert default_storage.exists(orphan_key)
 
 
+def test_a_file_that_is_stored_again_while_the_sweep_looks_stays(take_in):
+    take_in()
+    key = orphan(hours=2)
+
+    def shards():
+        yield "ab"
+        default_storage.save(key, ContentFile(b"x"))
+
+    assert sweep(shards()).without_row == []
+    assert default_storage.exists(key)
+
+
 def test_looking_deletes_nothing():
     key = orphan(hours=2)
     assert find_orphans().without_row == [key]

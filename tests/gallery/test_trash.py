@@ -3,6 +3,7 @@ from datetime import timedelta
 import pytest
 from django.core.files.storage import default_storage
 from django.db.models import ProtectedError
+from django.db.models.signals import post_delete
 from django.utils import timezone
 
 from gallery.ingest import ingest_image
@@ -95,6 +96,23 @@ def test_a_purged_alternative_leaves_its_item_completed_and_is_not_drawn_again(c
         assert client.get(address).status_code == 200, address
     for path in ("", "/items"):
         assert api.get(f"/api/runs/{step.run_id}{path}").status_code == 200
+
+
+def test_the_desk_keeps_what_is_restored_while_it_deletes_the_others(client, ada):
+    client.force_login(ada)
+    images = [trash_image(take_in(number)) for number in range(2)]
+
+    def restore_other(instance, **_):
+        restore_image(next(image for image in images if image.pk != instance.pk))
+
+    post_delete.connect(restore_other, sender=Image)
+    try:
+        form = {"action": "purge", "_selected_action": [image.pk for image in images]}
+        page = client.post("/admin/gallery/image/?presence=trash", form, follow=True)
+    finally:
+        post_delete.disconnect(restore_other, sender=Image)
+    assert "1 pictures deleted for good" in page.content.decode()
+    assert Image.objects.get().trashed_at is None
 
 
 def test_the_desk_deletes_for_good_only_what_is_in_the_trash(client, ada):

@@ -2,16 +2,19 @@
 
 import html
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.core.cache import cache
+from django.db import connection
+from django.test import Client
 
 from gallery.ingest import ingest_image
 from gallery.models import DiffusionModel, Lora
 from gallery.services import trash_image
 from gallery.weights import find_model
 from imagineer.jobs.models import Job, JobStatus
-from templates_app import authoring, order_flow
+from templates_app import authoring
 from templates_app.estimates import estimate_order
 from templates_app.models import BatchGenerationRun, RunItem
 from templates_app.ordering import plan_run
@@ -89,13 +92,31 @@ def test_a_confirmation_that_is_sent_twice_starts_one_run(desk):
     assert first["Location"] == second["Location"]
 
 
-def test_a_confirmation_whose_twin_never_came_to_an_end_starts_nothing(desk, monkeypatch):
-    monkeypatch.setattr(order_flow, "WAITS", 1)
+def test_a_confirmation_that_is_sent_again_after_the_cache_was_lost_starts_nothing(desk):
     page = look(desk, make_template())
-    kept = hidden_fields(page)
-    cache.add(f"order-{kept['order_key'][0]}", 0, 60)
-    assert "has been sent already" in desk.post(ADD, kept | {"_draw": "1"}).content.decode()
-    assert not Job.objects.exists()
+    desk.post(ADD, hidden_fields(page) | {"_draw": "1"})
+    cache.clear()
+    desk.post(ADD, hidden_fields(page) | {"_draw": "1"})
+    assert BatchGenerationRun.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_confirmations_that_come_at_once_start_one_run(ada):
+    desk = Client()
+    desk.force_login(ada)
+    fields = hidden_fields(look(desk, make_template())) | {"_draw": "1"}
+
+    def confirm(_number):
+        try:
+            client = Client()
+            client.cookies.update(desk.cookies)
+            return client.post(ADD, fields)["Location"]
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as people:
+        assert len(set(people.map(confirm, range(4)))) == 1
+    assert BatchGenerationRun.objects.count() == Job.objects.count() == 1
 
 
 def test_two_orders_of_one_name_are_two_runs(desk):

@@ -1,6 +1,7 @@
 """Sessions as the services keep them: the tree, the choice, what is kept, what goes."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Thread
 
 import pytest
@@ -272,6 +273,26 @@ def test_keeping_twice_makes_no_second_album_and_adds_nothing():
     assert sessions.keep_images(step, [one.pk], album=chosen) == (chosen, 1)
     chosen.refresh_from_db()
     assert not chosen.is_public
+
+
+@pytest.mark.django_db(transaction=True)
+def test_keeping_at_once_makes_one_album():
+    step = first_step(begin())
+    one, two = pretend_drawn(step)
+    begins = Barrier(4)
+
+    def keep(_number):
+        try:
+            mine = GenerationStep.objects.select_related("session").get(pk=step.pk)
+            begins.wait(timeout=30)
+            return sessions.keep_images(mine, [one.pk, two.pk], album_name="Crabs")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as people:
+        kept = list(people.map(keep, range(4)))
+    assert {album for album, _ in kept} == {Album.objects.get()}
+    assert sum(added for _, added in kept) == 2
 
 
 def test_an_album_deleted_meanwhile_is_told_and_nothing_is_kept():
