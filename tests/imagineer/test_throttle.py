@@ -14,6 +14,12 @@ from imagineer.api import NetworkThrottle
 VIEW = SimpleNamespace(throttle_scope="generate")  # ten a minute
 
 
+@pytest.fixture(autouse=True)
+def nobody_has_asked(db):
+    """Tests that commit leave their counts on PostgreSQL: no table of a model holds them."""
+    cache.clear()
+
+
 def ask(number=0, *, timer=None, address="203.0.113.7"):
     throttle = NetworkThrottle()
     if timer:
