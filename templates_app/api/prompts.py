@@ -6,7 +6,7 @@ from rest_framework.response import Response
 from imagineer.api import IsAdminOrReadOnly, TrueOrFalseFilter
 from templates_app.models import PromptTemplate
 from templates_app.prompt_library import save_prompt_template
-from templates_app.serializers.strict import StrictSerializer
+from templates_app.serializers.strict import StrictCharField, StrictSerializer
 
 
 class PromptTemplateSerializer(serializers.ModelSerializer):
@@ -28,11 +28,11 @@ class PromptTemplateSerializer(serializers.ModelSerializer):
 class PromptTemplateRequestSerializer(StrictSerializer):
     """Types are checked here, limits by the model's own rules."""
 
-    name = serializers.CharField(allow_blank=True)
-    prompt_text = serializers.CharField(allow_blank=True)
-    description = serializers.CharField(required=False, allow_blank=True)
-    negative_prompt = serializers.CharField(required=False, allow_blank=True)
-    category = serializers.CharField(required=False, allow_blank=True)
+    name = StrictCharField(allow_blank=True)
+    prompt_text = StrictCharField(allow_blank=True)
+    description = StrictCharField(required=False, allow_blank=True)
+    negative_prompt = StrictCharField(required=False, allow_blank=True)
+    category = StrictCharField(required=False, allow_blank=True)
     is_favorite = serializers.BooleanField(required=False)
 
 

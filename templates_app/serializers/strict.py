@@ -10,3 +10,12 @@ class StrictSerializer(serializers.Serializer):
         if isinstance(data, Mapping) and (unknown := sorted(set(data) - set(self.fields))):
             raise serializers.ValidationError({name: ["There is no such key."] for name in unknown[:10]})
         return super().to_internal_value(data)
+
+
+class StrictCharField(serializers.CharField):
+    """Text and nothing else: the ordinary field takes a number for its digits."""
+
+    def to_internal_value(self, data):
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
