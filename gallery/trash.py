@@ -7,25 +7,19 @@ from django.utils import timezone
 
 from gallery.models import Image, LibrarySettings
 from gallery.origins import release_all
-from gallery.services import lock_all, trash_image
+from gallery.services import lock_all
 
 PRUNED_AT_ONCE = 200  # pictures a tick; each in a transaction of its own
 
 
-def purge_image(image: Image) -> None:
-    """Delete a picture with its labels, its places and its links; what was made from it stays.
-
-    :raises ValueError: it has been retracted: its row must stay, so that the same bytes are not taken in again.
-    """
-    if image.retracted_at is not None:
-        raise ValueError("A retracted picture keeps its row.")
-    # in the trash it is in no count and no cover any more
-    trash_image(image)
-    _delete(Image.objects.filter(pk=image.pk))
-
-
 def purge_from_trash(image: Image) -> bool:
-    """Delete a picture for good if it still is in the trash, and not retracted; whether it was."""
+    """Delete a picture for good, with its labels, its places and its links; what was made from it stays.
+
+    Only if it still is in the trash, where it is in no count and no cover any more, and was not retracted: then its
+    row must stay, so that the same bytes are not taken in again.
+
+    :return: whether it was deleted.
+    """
     return bool(_delete(Image.objects.filter(pk=image.pk, trashed_at__isnull=False, retracted_at=None)))
 
 

@@ -115,14 +115,14 @@ def _alone() -> Iterator[IO[str]]:
         mark.close()
         time.sleep(0.05)
     with mark:
+        is_done = False
         try:
             yield mark
-        except BaseException:
+            is_done = True
+        finally:
             mark.flush()
-            if not _has_changes(mark):
+            if is_done or not _has_changes(mark):
                 MARK.unlink()
-            raise
-        MARK.unlink()
 
 
 # ---- What runs from this clone

@@ -1,5 +1,6 @@
 import errno
 import os
+import resource
 import shutil
 import subprocess
 from contextlib import contextmanager
@@ -78,6 +79,22 @@ def full_disk(tmp_path):
         filler.write_bytes(b"x" * 2**21)
     yield filler
     subprocess.run(["umount", media], check=True)
+
+
+@pytest.fixture
+def disk_that_holds():
+    """A disk on which no file of this process grows beyond so many bytes: the system refuses it, as a full one does."""
+
+    @contextmanager
+    def disk_that_holds(size):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return disk_that_holds
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import urllib.request
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,10 +70,9 @@ def start_demo(directory: Path, port: int, prints_to: str = "demo.txt") -> Demo:
         assert process.poll() is None, output.read_text()[-4000:]
         return "Serving until" in output.read_text(errors="replace")
 
-    try:
+    with ExitStack() as unless_it_serves:
+        unless_it_serves.callback(process.wait)
+        unless_it_serves.callback(process.kill)
         wait_until(is_serving, "the demo's album is there", timeout=600)
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
+        unless_it_serves.pop_all()
     return Demo(f"http://127.0.0.1:{port}", output, environment, process)

@@ -1,6 +1,3 @@
-import resource
-from contextlib import contextmanager
-
 import pytest
 from django.test import Client
 
@@ -50,19 +47,3 @@ def curator(ada):
     client = Client()
     client.force_login(ada)
     return client
-
-
-@pytest.fixture
-def disk_that_holds():
-    """A disk on which no file of this process grows beyond so many bytes: the system refuses it, as a full one does."""
-
-    @contextmanager
-    def disk_that_holds(size):
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-    return disk_that_holds

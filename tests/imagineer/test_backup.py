@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import os
-import resource
 import shutil
 import signal
 import sqlite3
@@ -417,20 +416,9 @@ def contents_but(key: str) -> list:
     return contents()[0]
 
 
-@contextmanager
-def files_of_at_most(size: int):
-    """As on a full disk: no file grows beyond it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_backup_that_finds_no_room_for_its_copy_of_the_database_says_so(library, tmp_path):
+def test_a_backup_that_finds_no_room_for_its_copy_of_the_database_says_so(library, disk_that_holds, tmp_path):
     library("sqlite")
-    with files_of_at_most(2**16), pytest.raises(BackupError, match="The database cannot be copied: d"):
+    with disk_that_holds(2**16), pytest.raises(BackupError, match="The database cannot be copied: d"):
         make_backup(tmp_path / "backup")
 
 
@@ -644,12 +632,14 @@ def test_a_restore_into_a_place_that_takes_no_files_blames_that_place(library, e
             restore_backup(tmp_path / "backup")
 
 
-def test_a_restore_without_room_for_the_database_blames_its_place(library, elsewhere, tmp_path):
+def test_a_restore_without_room_for_the_database_blames_its_place(
+    library, elsewhere, disk_that_holds, tmp_path
+):
     library("sqlite")
     make_backup(tmp_path / "backup")
     with (
         elsewhere(),
-        files_of_at_most(2**16),
+        disk_that_holds(2**16),
         pytest.raises(BackupError, match=r"folder .* cannot be written to"),
     ):
         restore_backup(tmp_path / "backup")

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from gallery.ingest import ingest_image
 from gallery.models import Image, Rating
 from gallery.services import add_images, create_album, restore_image, retract_image, trash_image
-from gallery.trash import purge_image
+from gallery.trash import purge_from_trash
 from imagineer.jobs import runner
 from imagineer.jobs.models import Job, JobStatus
 from templates_app import ordering
@@ -116,6 +116,10 @@ def test_a_reference_that_was_purged_fails_the_run_with_a_sentence(tiny, picture
     assert run.job.status == JobStatus.FAILED
     assert "reference picture was deleted" in run.job.error
     assert run.reference_sha256, "what it was to be drawn from stays known"
+
+
+def purge_image(image):
+    assert purge_from_trash(trash_image(image))
 
 
 @pytest.mark.parametrize("act", [purge_image, retract_image])

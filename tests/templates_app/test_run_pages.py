@@ -17,7 +17,7 @@ from gallery.services import (
     set_album_public,
     trash_image,
 )
-from gallery.trash import purge_image
+from gallery.trash import purge_from_trash
 from imagineer.jobs import reaper, runner
 from imagineer.jobs.models import Job, JobStatus
 from templates_app import slots
@@ -121,7 +121,7 @@ def test_a_slot_is_nameless_while_its_picture_is_hidden_trashed_withdrawn_or_del
     sun, moon, star = (item.image for item in run.items.order_by("position"))
     rate_images(Image.objects.filter(pk=sun.pk), rating="explicit", source="person")
     trash_image(moon)
-    for change in (lambda: None, lambda: purge_image(moon)):
+    for change in (lambda: None, lambda: purge_from_trash(moon)):
         change()
         text = text_of(client, run.get_absolute_url())
         assert "The Sun" not in text and "The Moon" not in text and "The Star" in text
@@ -378,7 +378,7 @@ def test_a_chosen_picture_that_is_deleted_for_good_gives_way_and_another_may_be_
     own = run.items.get(position=2).image
     new = finish(slots.reroll_slot(run, 2)).items.get().image
     slots.promote(run, 2, new)
-    purge_image(trash_image(new))
+    purge_from_trash(trash_image(new))
     assert run.items.get(position=2).chosen_image is None
     assert not AlbumImage.objects.filter(album=run.album_id, image=own).exists()
     text_of(desk, f"/runs/{run.pk}/slots/2")

@@ -239,7 +239,7 @@ def test_a_file_of_others_that_is_denied_is_a_mistake_and_one_of_the_library_is_
         return fail
 
     for path, status in (
-        ("/root/.cache/huggingface", JobStatus.FAILED),
+        ("/opt/somebody/cache", JobStatus.FAILED),
         (settings.DATA_DIR / "media" / "originals", JobStatus.QUEUED),
         (settings.MODELS_DIR / "fox", JobStatus.QUEUED),
     ):
