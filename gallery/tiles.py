@@ -31,8 +31,11 @@ class Tile:
     large_height: int
 
     @property
-    def is_adult(self) -> bool:
-        return self.is_blurred or self.image.rating in (Rating.ADULT, Rating.EXPLICIT)
+    def rating_badge(self) -> str:
+        """Why not everybody is shown it; whoever sees it unrated may be the one who is to rate it."""
+        if not (self.is_blurred or self.image.is_restricted):
+            return ""
+        return "Unrated" if self.image.rating == Rating.UNRATED and not self.is_blurred else "18+"
 
     @property
     def is_labelled(self) -> bool:

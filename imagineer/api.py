@@ -143,7 +143,9 @@ def handle_exception(error, context):
     if not isinstance(error, exceptions.APIException) and (outage := find_outage(error)):
         logger.warning("%s: %s", outage, error)
         error = Unavailable(outage)
-    if isinstance(error, Http404):
+    if isinstance(error, exceptions.NotAuthenticated):
+        error.detail = "Sign in, or send the key of an API token: Authorization: Token KEY."
+    elif isinstance(error, Http404):
         error = exceptions.NotFound("There is nothing here.")
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied(str(error) or None)

@@ -256,7 +256,10 @@ def upgrade(arguments: list[str]) -> None:
             _say(f"Reloading {program}.")
             _signal(program, signal.SIGHUP)
     _say("This installation is up to date.")
-    _say_what_to_start(stopped)
+    if stopped or programs:
+        _say_what_to_start(stopped)
+    else:
+        _say("Nothing of it runs. Start it as you did before: `make demo`, or the services of docs/deploy.")
 
 
 def _remember(mark: IO[str], workers: list[Program]) -> Counter[tuple[str, ...]]:

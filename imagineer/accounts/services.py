@@ -40,7 +40,9 @@ def make_admin(email: str) -> User:
     email = email.strip()
     validate_email(email)
     if not is_listed(email):
-        raise ValidationError(f"{email} is not among IMAGINEER_ADMIN_EMAILS; add it there first.")
+        raise ValidationError(
+            f"{email} is not among IMAGINEER_ADMIN_EMAILS; add it there first, and restart the web program."
+        )
     email = email.lower()
     with transaction.atomic():
         user = User.objects.filter(email=email).first() or User.objects.create_user(email)

@@ -25,6 +25,7 @@ class Entry:
     place: int | None = None  # from 1 among those that wait
     starts_in: Span | None = None  # seconds; None: nobody can say
     takes: Span | None = None  # seconds still to go once it runs
+    is_cut_off: bool = False  # who ran it is no more; the next worker goes on with it
 
     @property
     def settled(self) -> int:
@@ -44,7 +45,9 @@ class Line:
 
 def describe_line(queue: str, request: HttpRequest) -> Line:
     now = timezone.now()
-    workers = [worker for worker in living_workers() if worker.queue == queue]
+    living = living_workers()
+    workers = [worker for worker in living if worker.queue == queue]
+    owners = {worker.pk for worker in living}
     running = list(Job.objects.running().filter(queue=queue).order_by("started_at", "pk"))
     in_order = Job.objects.queued().filter(queue=queue).order_by("-priority", "pk")
     waiting = list(in_order[:SHOWN])
@@ -68,7 +71,8 @@ def describe_line(queue: str, request: HttpRequest) -> Line:
         entries.append(entry(job, place=place, starts_in=starts_in))
         before.append(takes[job.pk])
     more = max(0, in_order.count() - SHOWN) if len(waiting) == SHOWN else 0
-    return Line(queue, workers, [entry(job) for job in running], entries, more)
+    running = [entry(job, is_cut_off=job.owner_id not in owners) for job in running]
+    return Line(queue, workers, running, entries, more)
 
 
 def places(jobs: list[Job]) -> dict[int, int]:

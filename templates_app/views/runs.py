@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from django.contrib import messages
-from django.db.models import Count
+from django.db.models import Avg, Count, Sum
 from django.http import Http404, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -140,15 +139,14 @@ def slots_for(
 
 
 def times_of(run: BatchGenerationRun) -> dict:
-    """Seconds: waited, worked, a picture, and how long it will still take."""
+    """Seconds: waited for a worker, spent on drawing, on each picture, and how long it will still take."""
     job = run.job
-    end = job.finished_at or timezone.now()
-    worked = (end - job.started_at).total_seconds() if job.started_at else None
+    drawn = run.items.aggregate(all=Sum("seconds"), each=Avg("seconds"))
     left = remaining_seconds([run.pk])[run.pk] if job.is_active else None
     return {
         "waited": _exactly((job.started_at - job.created_at).total_seconds()) if job.started_at else None,
-        "worked": _exactly(worked) if worked is not None else None,
-        "each": worked / job.done if worked and job.done else None,
+        "drawn": _exactly(drawn["all"]) if drawn["all"] else None,
+        "each": drawn["each"],
         "left": left if left and left.most else None,
     }
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import subprocess
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from tests.clusters import free_port, wait_until
+from tests.clusters import ROOT, free_port, wait_until
 from tests.e2e.running import start_demo
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -89,6 +90,47 @@ def is_alive(process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE  # nobody may collect it
     except psutil.NoSuchProcess:
         return False
+
+
+def test_what_is_killed_of_a_demo_is_started_again(demo):
+    killed = psutil.Process(demo.process.pid).children()
+    for process in killed:
+        process.kill()
+    psutil.wait_procs(killed, timeout=10)
+    wait_until(
+        lambda: len(psutil.Process(demo.process.pid).children()) == len(killed) == 3,
+        "all three are there again",
+    )
+
+    def is_well():
+        try:
+            return demo.get("/api/health")["status"] == "ok"
+        except urllib.error.URLError:
+            return False
+
+    wait_until(is_well, "the house is well again", timeout=90)
+    assert demo.output.read_text().count("ended with status -9; it is started again") == 3
+
+
+def test_the_command_that_the_demo_prints_makes_a_key_that_its_api_knows(demo):
+    command = re.search("An API key: (.+)", demo.output.read_text())[1]
+    key = subprocess.run(
+        command,
+        shell=True,
+        cwd=ROOT,
+        env=demo.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout.strip()
+    request = urllib.request.Request(f"{demo.base}/api/images/upload", method="POST")
+    for authorization, status in ((f"Bearer {key}", 401), (f"Token {key}", 400)):
+        request.headers["Authorization"] = authorization
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=30)
+        assert refused.value.code == status
+        assert ("Token KEY" in refused.value.read().decode()) == (status == 401)
 
 
 def test_a_taken_port_is_a_sentence(demo):

@@ -148,6 +148,15 @@ def test_cards_bear_the_badges_of_what_the_viewer_may_know(visitor, adult, take_
     assert ">Labelled</span>" not in visitor.get("/albums").content.decode()
 
 
+def test_an_unrated_picture_bears_a_badge_for_whoever_sees_it_too(visitor, curator, take_in):
+    album = create_album(name="New")
+    image = take_in(1, album=album, rating="unrated")
+    for place in ("/albums", album.get_absolute_url(), f"/images/{image.pk}"):
+        assert '"badge adult">Unrated<' in curator.get(place).content.decode(), place
+        assert ">18+<" in visitor.get(place).content.decode(), place
+        assert ">Unrated<" not in visitor.get(place).content.decode(), place
+
+
 @pytest.mark.parametrize("sort", ["name", "most"])
 def test_no_order_of_public_albums_sorts_them_all(sort, db):
     """A page is read off an index, from the cursor on."""

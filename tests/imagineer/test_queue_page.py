@@ -7,8 +7,9 @@ from django.test import Client
 from django.utils import timezone
 
 from gallery.models import Rating
-from imagineer.jobs.models import Job, JobStatus
+from imagineer.jobs.models import Job, JobStatus, Worker
 from imagineer.jobs.runner import submit
+from imagineer.jobs.workers import register_worker, unregister_worker
 from templates_app import ordering
 from tests.factories import make_template, start_run
 
@@ -124,3 +125,13 @@ def test_names_are_escaped(client, ada):
     start_run(album_name="<script>alert(1)</script>", rating=Rating.SAFE)
     client.force_login(ada)
     assert "<script>alert" not in client.get("/queue").content.decode()
+
+
+def test_a_job_whose_worker_is_dead_is_not_called_running(client):
+    owner = register_worker("gpu")
+    start_run(rating=Rating.SAFE)
+    Job.objects.queued().take(owner_id=owner.pk, now=timezone.now(), lease_until=timezone.now())
+    assert "cut off" not in client.get("/queue").content.decode()
+    Worker.objects.filter(pk=owner.pk).update(process_started=1.0)
+    assert "cut off; the next worker goes on with it" in client.get("/queue").content.decode()
+    unregister_worker()

@@ -1,6 +1,7 @@
 """The pages of runs: one run with its slots, one slot, the history."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.test import Client
@@ -26,6 +27,8 @@ from tests.factories import make_template, start_run
 from tests.gallery.pictures import png
 
 pytestmark = pytest.mark.django_db
+
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
@@ -461,3 +464,11 @@ def test_the_queries_of_the_history_do_not_grow(client, django_assert_max_num_qu
         set_album_public(run.album, is_public=number % 2 == 0)
     with django_assert_max_num_queries(len(few)):
         client.get("/runs")
+
+
+def test_the_time_that_nobody_worked_is_not_called_drawing(client):
+    run = finish(start_run())
+    run.items.update(seconds=4)
+    Job.objects.filter(pk=run.pk).update(started_at=run.job.created_at, finished_at=run.job.created_at + HOUR)
+    text = text_of(client, run.get_absolute_url())
+    assert "drew for 12 s," in text and "4.0 s a picture" in text

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from contextlib import contextmanager
 
 from django.conf import settings
@@ -30,6 +31,7 @@ TEMPLATE = "Zodiac Signs"
 ALBUM = "Zodiac"
 THEME = "flat colours"  # the style that the starter model draws most clearly
 HOST = "127.0.0.1"
+PATIENCE = 60  # seconds in which a program that ends three times is not worth another start
 
 
 class Command(BaseCommand):
@@ -61,57 +63,54 @@ class Command(BaseCommand):
             run = self._order_zodiac(curator)
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _leave)
-        children = []
         connection.close()
+        programs = [
+            Program("runserver", f"{HOST}:{port}", "--noreload"),
+            Program("work", "default"),
+            Program("work", "gpu"),
+        ]
+        base = f"http://{HOST}:{port}"
         try:
-            children = [
-                self._start("runserver", f"{HOST}:{port}", "--noreload"),
-                self._start("work", "default"),
-                self._start("work", "gpu"),
-            ]
-            base = f"http://{HOST}:{port}"
-            run = self._follow(run, children)
+            self._look_after(programs)
+            run = self._follow(run, programs)
+            while not exit and not answers(port):
+                self._look_after(programs)
+                time.sleep(0.1)
             self.stdout.write(f"\nThe album:  {base}/albums/{run.album_id}")
             self.stdout.write(f"Sign in:    {base}{sign_in_link(curator)}   (once, as the demo's curator)")
             self.stdout.write(f"The admin:  {base}/admin/      The API: {base}/api/docs")
+            self.stdout.write(
+                f"An API key: IMAGINEER_ADMIN_EMAILS={CURATOR} DJANGO_DEBUG=1 "
+                f"{sys.executable} manage.py create_api_token {CURATOR}"
+            )
             if not exit:
                 self.stdout.write("Serving until Ctrl-C.")
             self.stdout.flush()
             while not exit:
-                self._check(children)
+                self._look_after(programs)
                 time.sleep(1)
         except KeyboardInterrupt:
             self.stderr.write("\nStopping …")
         finally:
-            for child in children:
-                child.terminate()
-            for child in children:
-                child.wait(timeout=20)
+            for program in programs:
+                program.process and program.process.terminate()
+            for program in programs:
+                program.process and program.process.wait(timeout=20)
 
-    def _start(self, *command) -> subprocess.Popen:
-        """It ends with this command, even when that is killed."""
-        mine = os.getpid()
-        name = f"demo-{command[0]}-{command[1].rpartition(':')[0] or command[1]}.log"
-        with (settings.DATA_DIR / name).open("ab") as log:
-            # a session of its own: Ctrl-C reaches this command alone, which then stops them in order
-            return subprocess.Popen(
-                [sys.executable, "manage.py", *command],
-                cwd=settings.BASE_DIR,
-                env=os.environ | {"DJANGO_DEBUG": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=lambda: die_with(mine),
-            )
-
-    def _check(self, children) -> None:
-        for child in children:
-            if child.poll() is not None:
-                raise CommandError(
-                    f"`{' '.join(child.args[1:])}` ended with status {child.returncode}; "
-                    f"its log is in {settings.DATA_DIR} (demo-*.log)."
-                )
+    def _look_after(self, programs: list["Program"]) -> None:
+        """Start what does not run, as a service manager would."""
+        for program in programs:
+            if program.process and program.process.poll() is None:
+                continue
+            if program.process:
+                ended = f"`{program}` ended with status {program.process.returncode}"
+                if len(program.starts) == 3 and time.monotonic() - program.starts[0] < PATIENCE:
+                    raise CommandError(
+                        f"{ended}, for the third time within a minute; its log is {program.log}. Nothing is lost: "
+                        "`make demo` goes on where this one stops."
+                    )
+                self.stderr.write(f"\n{ended}; it is started again. Its log is {program.log}.")
+            program.start()
 
     def _order_zodiac(self, curator) -> BatchGenerationRun:
         """The demo's run: the one there is, however far it came, else a new one."""
@@ -131,12 +130,49 @@ class Command(BaseCommand):
             run = ordering.retry_run(run)
         return run
 
-    def _follow(self, run: BatchGenerationRun, children) -> BatchGenerationRun:
-        job = follow(run.pk, while_waiting=lambda: self._check(children))
+    def _follow(self, run: BatchGenerationRun, programs) -> BatchGenerationRun:
+        job = follow(run.pk, while_waiting=lambda: self._look_after(programs))
         run = BatchGenerationRun.objects.for_lists().get(pk=run.pk)
         if job.status != JobStatus.COMPLETED or run.album_id is None:
             raise CommandError(f"The demo's run is {job.status}. {run.job.error}")
         return run
+
+
+class Program:
+    """One of the three that the demo keeps running."""
+
+    process: subprocess.Popen | None = None
+
+    def __init__(self, *command: str):
+        self.command = command
+        self.log = settings.DATA_DIR / f"demo-{command[0]}-{command[1].rpartition(':')[0] or command[1]}.log"
+        self.starts = deque(maxlen=3)  # when the latest were, by the monotonic clock
+
+    def __str__(self):
+        return f"manage.py {' '.join(self.command)}"
+
+    def start(self) -> None:
+        """It ends with this command, even when that is killed."""
+        mine = os.getpid()
+        self.starts.append(time.monotonic())
+        with self.log.open("ab") as log:
+            # a session of its own: Ctrl-C reaches the demo alone, which then stops them in order
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", *self.command],
+                cwd=settings.BASE_DIR,
+                env=os.environ
+                | {"DJANGO_DEBUG": "1", "IMAGINEER_ADMIN_EMAILS": ",".join(settings.ADMIN_EMAILS)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=lambda: die_with(mine),
+            )
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return not probe.connect_ex((HOST, port))
 
 
 def sign_in_link(user) -> str:
