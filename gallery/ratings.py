@@ -6,7 +6,7 @@ from django.db.models import QuerySet
 
 from gallery.models import Album
 from gallery.models.images import UNRESTRICTED, Image, Rating, RatingSource
-from gallery.services import unname_albums
+from gallery.services import lock_all, unname_albums
 
 # Weakest first: what a curator said about one picture beats what was declared for a whole run.
 STRENGTH = list(RatingSource)
@@ -23,12 +23,13 @@ def rate_images(images: QuerySet[Image], *, rating: str, source: str) -> int:
     weaker = STRENGTH[: STRENGTH.index(source) + 1]
     with transaction.atomic():
         changed = images.filter(rating_source__in=weaker).order_by()
-        albums = list(
-            changed.filter(places__album__is_public=True).values_list("places__album", flat=True).distinct()
-        )
-        count = changed.update(rating=rating, rating_source=source)
+        albums = Album.objects.none()
         if rating not in UNRESTRICTED:
-            unname_albums(Album.objects.filter(pk__in=albums))
+            public = changed.filter(places__album__is_public=True).values_list("places__album", flat=True)
+            albums = Album.objects.filter(pk__in=list(public.distinct()))
+            lock_all(albums)  # before pictures, as everybody does
+        count = changed.update(rating=rating, rating_source=source)
+        unname_albums(albums)
     return count
 
 

@@ -174,9 +174,12 @@ def delete_album(album: Album) -> None:
     album.delete()
 
 
-def trash_image(image: Image) -> Image:
-    """Out of every list and album, back by :func:`restore_image`; its places are kept."""
-    return _mark(image, trashed_at=timezone.now())
+def trash_image(image: Image, *, among=None) -> Image:
+    """Out of every list and album, back by :func:`restore_image`; its places are kept.
+
+    :param among: pictures; this one stays where it is if it is none of them any more once it is locked.
+    """
+    return _mark(image, among, trashed_at=timezone.now())
 
 
 def restore_image(image: Image) -> Image:
@@ -189,15 +192,15 @@ def retract_image(image: Image) -> Image:
     return _mark(image, retracted_at=timezone.now())
 
 
-def _mark(image: Image, **gone) -> Image:
-    while not _try_to_mark(image, gone):
+def _mark(image: Image, among=None, **gone) -> Image:
+    while not _try_to_mark(image, gone, among):
         pass
     image.refresh_from_db()
     return image
 
 
 @transaction.atomic
-def _try_to_mark(image: Image, gone: dict) -> bool:
+def _try_to_mark(image: Image, gone: dict, among) -> bool:
     """False if the picture was put into another album before it was locked: that one must be locked before it too."""
     places = AlbumImage.objects.filter(image=image)
     albums = Album.objects.filter(pk__in=list(places.values_list("album", flat=True)))
@@ -205,6 +208,8 @@ def _try_to_mark(image: Image, gone: dict) -> bool:
     lock_all(Image.objects.filter(pk=image.pk))
     if places.exclude(album__in=albums).exists():
         return False
+    if among is not None and not among.filter(pk=image.pk).exists():
+        return True
     # not public before it is gone: the database checks that a picture is never both
     Image.objects.filter(pk=image.pk).update(is_public=False, **gone)
     settle_images([image.pk])

@@ -36,10 +36,12 @@ def prune_trash() -> int:
 @transaction.atomic
 def _delete(images) -> int:
     """Delete the one picture if it is still as it was found: somebody may have restored it meanwhile."""
+    # what other apps say of a picture is locked before it, as by whoever puts a picture to use
+    release_all(list(images.values_list("pk", flat=True)))
     lock_all(images)
     image = images.first()
-    if image is None or image.trashed_at is None:
+    if image is None:
+        transaction.set_rollback(True)
         return 0
-    release_all([image.pk])
     image.delete()
     return 1

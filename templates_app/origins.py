@@ -108,7 +108,6 @@ def let_go(image_ids: list[int]) -> None:
     """Items of deleted pictures stay completed, so that no retry draws them again."""
     RunItem.objects.filter(image__in=image_ids).update(image=None, purged_at=timezone.now())
     RunItem.objects.filter(chosen_image__in=image_ids).update(chosen_image=None)
-    RunItem.objects.filter(chosen_image__in=image_ids).update(chosen_image=None)
 
 
 def register():

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from gallery.models import Album, AlbumImage, Image, SourceType
 from gallery.names import name_of
-from gallery.services import add_images, create_album, lock_album, restore_image, trash_image
+from gallery.services import add_images, create_album, lock_album, lock_all, restore_image, trash_image
 from gallery.weights import find_model
 from imagineer.engine.types import ModelError
 from imagineer.jobs import runner
@@ -57,6 +57,8 @@ def start_session(
     session.full_clean(exclude=["created_by"])
     try:
         with transaction.atomic():
+            if source_image:
+                _hold_source(source_image)
             session.save(force_insert=True)
             step = add_step(session, prompt, created_by=created_by, request_key=request_key, **options)
             if step.session_id != session.pk:
@@ -67,6 +69,15 @@ def start_session(
             raise
         return sent_before.session
     return session
+
+
+def _hold_source(image: Image) -> None:
+    """Lock the picture: the sweep of the session that drew it leaves it, once it sees that another begins from it."""
+    lock_all(Image.objects.filter(pk=image.pk))
+    if not Image.objects.present().filter(pk=image.pk).exists():
+        raise ValidationError(
+            {"source_image_id": [f"There is no picture {image.pk} that a session could start from."]}
+        )
 
 
 @transaction.atomic
@@ -194,13 +205,20 @@ def _try_to_keep(
     return album, added
 
 
+@transaction.atomic
 def discard_images(step: GenerationStep, image_ids: Iterable[int]) -> int:
-    """Move alternatives to the trash; return how many were not there yet. A chosen one is chosen no more."""
-    with transaction.atomic():
-        _hold(step.session)
-        images = [image for image in _images_of(step, image_ids) if not image.is_gone]
-        chosen = GenerationStep.objects.filter(pk=step.pk, chosen_image__in=images)
-        chosen.update(chosen_image=None)
+    """Move alternatives to the trash; return how many were not there yet. A chosen one is chosen no more.
+
+    :raises SessionConflict: one of them is kept, perhaps in another tab since this one was opened.
+    """
+    _hold(step.session)
+    images = [image for image in _images_of(step, image_ids) if not image.is_gone]
+    if kept := AlbumImage.objects.filter(image__in=images).select_related("album").first():
+        raise SessionConflict(
+            f"Picture {kept.image_id} is kept in “{kept.album}”, so nothing was discarded. Its page in the admin can "
+            "move it to the trash all the same."
+        )
+    GenerationStep.objects.filter(pk=step.pk, chosen_image__in=images).update(chosen_image=None)
     for image in images:
         trash_image(image)
     step.refresh_from_db(fields=["chosen_image"])
@@ -255,23 +273,38 @@ def abandon_session(session: GenerationSession) -> GenerationSession:
 def check_session_goes_on(job: Job) -> None:
     """:raises imagineer.jobs.runner.JobConflict: the job is a step of a session that has ended."""
     step = GenerationStep.objects.filter(run=job.pk).select_related("session").first()
-    if step and not step.session.is_active:
-        raise runner.JobConflict(f"Its session is {step.session.status}, so it draws nothing more.")
+    if step is None:
+        return
+    try:
+        _hold(step.session)  # who ends it at this moment sees the job, or is seen here
+    except SessionConflict as conflict:
+        raise runner.JobConflict(
+            f"Its session is {step.session.status}, so it draws nothing more."
+        ) from conflict
 
 
 def sweep_discarded() -> int:
     """Move what ended sessions have not kept to the trash, some at a time; for the tick."""
-    swept = 0
+    room, swept = SWEPT_AT_ONCE, 0
     for session in GenerationSession.objects.filter(is_discarding=True, swept_at=None).order_by("pk"):
-        unkept = unkept_images(session)
-        for image in unkept[: SWEPT_AT_ONCE - swept]:
-            trash_image(image)
-            swept += 1
-        if swept >= SWEPT_AT_ONCE:
+        if _active_jobs(session).exists():
+            continue  # its last pictures are still to come
+        images = list(unkept_images(session).filter(pk__gt=session.swept_up_to)[:room])
+        swept += sum(_sweep(session, image) for image in images)
+        room -= len(images)
+        if not room:
             break
-        if not _active_jobs(session).exists():
-            GenerationSession.objects.filter(pk=session.pk).update(swept_at=timezone.now())
+        GenerationSession.objects.filter(pk=session.pk).update(swept_at=timezone.now())
     return swept
+
+
+@transaction.atomic
+def _sweep(session: GenerationSession, image: Image) -> bool:
+    """Once for each picture, whoever ticks beside this: what a person restores is not trashed again."""
+    before = GenerationSession.objects.filter(pk=session.pk, swept_up_to__lt=image.pk)
+    if not before.update(swept_up_to=image.pk):
+        return False
+    return trash_image(image, among=unkept_images(session)).is_gone
 
 
 def unkept_images(session: GenerationSession):

@@ -39,6 +39,21 @@ def candidates(run: BatchGenerationRun, position: int):
     )
 
 
+def pictures_in(slots: Iterable[RunItem]) -> dict[int, int | None]:
+    """The id of the picture that stands in each slot of the album, by the slot's id.
+
+    It is the chosen one, else the slot's own, unless another slot has that: it was chosen there while something else
+    stood here which has been deleted for good since.
+    """
+    slots = list(slots)
+    own = [slot.image_id for slot in slots if slot.image_id]
+    elsewhere = set(RunItem.objects.filter(chosen_image__in=own).values_list("chosen_image", flat=True))
+    return {
+        slot.pk: slot.chosen_image_id or (None if slot.image_id in elsewhere else slot.image_id)
+        for slot in slots
+    }
+
+
 def reroll_slot(
     run: BatchGenerationRun,
     position: int,
@@ -141,9 +156,10 @@ def promote(
     album = _lock_album_of(root)
     slot = RunItem.objects.select_for_update(no_key=True).get(run=root, position=position, variant=variant)
     image_id = image.pk if isinstance(image, Image) else image
-    if instead_of is not None and instead_of != slot.shown_image_id:
+    standing = pictures_in([slot])[slot.pk]
+    if instead_of is not None and instead_of != standing:
         raise SlotConflict("Somebody has put another picture there meanwhile. Look again, then choose.")
-    if image_id == slot.shown_image_id and AlbumImage.objects.filter(album=album, image=image_id).exists():
+    if image_id == standing and AlbumImage.objects.filter(album=album, image=image_id).exists():
         return slot
     chosen = candidates(root, position).filter(image=image_id).first()
     if chosen is None:
@@ -152,7 +168,7 @@ def promote(
         raise SlotConflict("This picture has been withdrawn; choose another one.")
     if chosen.image.trashed_at is not None:
         raise SlotConflict("This picture is in the trash. Restore it first, or choose another one.")
-    old = Image.objects.filter(pk=slot.shown_image_id).exclude(pk=image_id).first()
+    old = Image.objects.filter(pk=standing).exclude(pk=image_id).first()
     slot.run = root
     try:
         replace_image(album, old, chosen.image, position=slot.place)
@@ -176,7 +192,7 @@ def discard(run: BatchGenerationRun, position: int, images: Iterable[int]) -> in
     drawn = {item.image_id: item.image for item in candidates(root, position) if item.image_id}
     if strange := sorted(wanted - set(drawn)):
         raise SlotConflict(f"Picture {strange[0]} was not drawn for row {position} of this run.")
-    if wanted & {slot.shown_image_id for slot in root.items.filter(position=position)}:
+    if wanted & set(pictures_in(root.items.filter(position=position)).values()):
         raise SlotConflict("This picture stands in the album. Put another one in its place first.")
     for image_id in sorted(wanted):
         trash_image(drawn[image_id])

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -95,6 +96,42 @@ def disk_that_holds():
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     return disk_that_holds
+
+
+@pytest.fixture
+def beside():
+    """``with beside(act, at=words) as answers:`` somebody else begins to act at the first statement with these words.
+
+    What they do goes on beside the block and has ended with it; ``answers`` then holds what they got, or the error.
+    """
+    from django.db import connection
+
+    @contextmanager
+    def beside(act, *, at):
+        answers = []
+
+        def do():
+            try:
+                answers.append(act())
+            except Exception as error:  # noqa: BLE001
+                answers.append(error)
+            finally:
+                connection.close()
+
+        other = Thread(target=do)
+
+        def watch(execute, sql, *arguments):
+            if at in sql and not other.ident:
+                other.start()
+                other.join(0.5)  # as far as it comes
+            return execute(sql, *arguments)
+
+        with connection.execute_wrapper(watch):
+            yield answers
+        assert other.ident, f"a statement has {at!r}"
+        other.join(60)
+
+    return beside
 
 
 @pytest.fixture

@@ -65,13 +65,13 @@ class SlotActions:
     def candidates(self, request, pk=None, position=None):
         """The pictures that may stand in a row's slot: its own and those of its re-rolls, oldest first."""
         run = slots.root_of(self.get_object())
-        shown = run.items.filter(position=position).values_list("image", "chosen_image")
-        if not shown:
+        standing = slots.pictures_in(run.items.filter(position=position))
+        if not standing:
             raise Http404
         page = self.paginate_queryset(slots.candidates(run, int(position)))
         viewer = Viewer.from_request(request)
         context = visible_context(run, viewer, [item.image_id for item in page])
-        context["shown_images"] = {chosen or own for own, chosen in shown}
+        context["shown_images"] = set(standing.values())
         return self.get_paginated_response(CandidateSerializer(page, many=True, context=context).data)
 
     @extend_schema(
@@ -99,7 +99,7 @@ class SlotActions:
                 "album_id": slots.root_of(run).album_id,
                 "position": slot.position,
                 "variant": slot.variant,
-                "image_id": slot.shown_image_id,
+                "image_id": slots.pictures_in([slot])[slot.pk],
             }
         )
 

@@ -287,11 +287,6 @@ class RunItem(models.Model):
         return JobStatus.QUEUED if job.is_active else JobStatus.CANCELLED
 
     @property
-    def shown_image_id(self) -> int | None:
-        """The picture that stands in its slot of the album."""
-        return self.chosen_image_id or self.image_id
-
-    @property
     def place(self) -> int:
         """Its slot of the album, from 1."""
         return (self.position - 1) * self.run.variants + self.variant

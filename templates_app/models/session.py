@@ -81,6 +81,9 @@ class GenerationSession(models.Model):
         default=False, editable=False, help_text="What is not kept goes to the trash, by the tick."
     )
     swept_at = models.DateTimeField(null=True, editable=False)
+    swept_up_to = models.BigIntegerField(
+        default=0, db_default=0, editable=False, help_text="The last picture that the tick has looked at."
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, editable=False, related_name="+"
     )

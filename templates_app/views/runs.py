@@ -21,6 +21,7 @@ from templates_app import ordering
 from templates_app.estimates import Span, remaining_seconds
 from templates_app.models import BatchGenerationRun, BatchTemplate, RunItem
 from templates_app.serializers.runs import FAILED_FOR_THE_PUBLIC
+from templates_app.slots import pictures_in
 from templates_app.views.access import admin_page
 
 SLOTS = 60  # a page
@@ -109,7 +110,8 @@ def slots_for(
     run: BatchGenerationRun, items: list[RunItem], viewer: Viewer, *, tells_texts: bool
 ) -> list[Slot]:
     """What these items are to the viewer, in as many queries for one as for sixty."""
-    shown = Image.objects.listed_for(viewer).in_bulk([pk for item in items if (pk := item.shown_image_id)])
+    standing = pictures_in(items)
+    shown = Image.objects.listed_for(viewer).in_bulk([pk for pk in standing.values() if pk])
     others = {}
     if viewer.is_admin:
         redrawn = RunItem.objects.filter(run__parent=run, position__in={item.position for item in items})
@@ -117,7 +119,7 @@ def slots_for(
         others = dict(redrawn.annotate(number=Count("pk")))
     slots = []
     for item in items:
-        image = shown.get(item.shown_image_id)
+        image = shown.get(standing[item.pk])
         picture = tile(image, viewer, album_id=run.album_id) if image else None
         # a completed one is named with its picture: what is hidden, trashed or withdrawn is not
         is_told = tells_texts and (

@@ -186,7 +186,8 @@ def _find(request, pk: int, position: int):
 def _show(request, run, viewer, own, *, form: RerollForm | None = None):
     position = own[0].position
     items = list(slots.candidates(run, position).order_by("-run_id", "variant")[:MAX_SHOWN])[::-1]
-    in_slot = {slot.shown_image_id: slot for slot in own if slot.shown_image_id}
+    standing = slots.pictures_in(own)
+    in_slot = {standing[slot.pk]: slot for slot in own if standing[slot.pk]}
     # a curator may have taken it out of the album
     placed = AlbumImage.objects.filter(album=run.album_id, image__in=in_slot)
     placed = set(placed.values_list("image", flat=True))
@@ -209,6 +210,7 @@ def _show(request, run, viewer, own, *, form: RerollForm | None = None):
         slot=own[0],
         name=own[0].name.replace("_", " "),
         own=own,
+        targets=[(slot, standing[slot.pk]) for slot in own],
         pictures=sorted(pictures, key=lambda picture: (picture["item"].run_id, picture["item"].variant)),
         waiting=[(item, told) for item in items if (told := item.status_under(item.run.job)) in ACTIVE],
         failed=[item for item in items if item.status == JobStatus.FAILED],

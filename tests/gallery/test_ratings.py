@@ -1,8 +1,8 @@
 import pytest
 
-from gallery.models import DiffusionModel, Image, RatingSource
+from gallery.models import Album, DiffusionModel, Image, RatingSource
 from gallery.ratings import rate_images
-from gallery.services import add_images, create_album, set_album_public
+from gallery.services import add_images, create_album, set_album_public, trash_image
 
 pytestmark = pytest.mark.django_db
 
@@ -73,3 +73,15 @@ def test_an_album_named_after_a_prompt_loses_its_name_with_the_prompt(db, take_i
     set_album_public(private, is_public=True)
     private.refresh_from_db()
     assert private.name == "Single picture"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_picture_is_rated_while_another_of_its_album_goes_to_the_trash(take_in, beside):
+    album = create_album(name="Both")
+    one, two = take_in(1, album=album), take_in(2, album=album)
+    pictures = Image.objects.filter(pk__in=[one.pk, two.pk])
+    with beside(lambda: trash_image(one), at='UPDATE "gallery_image"') as answers:
+        assert rate_images(pictures, rating="adult", source="person") == 2
+    assert answers == [one]
+    assert set(Image.objects.values_list("rating", flat=True)) == {"adult"}
+    assert Album.objects.get().image_count == 1

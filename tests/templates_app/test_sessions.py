@@ -2,11 +2,13 @@
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Barrier, Thread
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection
+from django.utils import timezone
 
 from gallery.models import Album, Image, SourceType
 from gallery.services import add_images, create_album, delete_album, restore_image, trash_image
@@ -51,7 +53,9 @@ def pretend_drawn(step):
         RunItem.objects.filter(pk=item.pk).update(status=JobStatus.COMPLETED, image=image)
     # as a worker of the fence would have left it
     runner_row = Job.objects.filter(pk=step.run_id)
-    runner_row.update(status=JobStatus.COMPLETED, done=step.run.items.count(), finished_at=step.created_at)
+    runner_row.update(
+        status=JobStatus.COMPLETED, done=step.run.items.count(), finished_at=step.created_at, lease_until=None
+    )
     return list(Image.objects.filter(run_item__run=step.run_id).order_by("pk"))
 
 
@@ -322,6 +326,36 @@ def test_discarded_pictures_go_to_the_trash_and_come_back():
     assert Image.objects.present().get() == one
 
 
+def test_what_is_kept_is_not_discarded_from_a_page_that_does_not_know_it():
+    step = first_step(begin())
+    one, two = pretend_drawn(step)
+    sessions.keep_images(step, [one.pk], album_name="Crabs")
+    with pytest.raises(SessionConflict, match="kept in “Crabs”, so nothing was discarded"):
+        sessions.discard_images(step, [one.pk, two.pk])
+    assert Image.objects.present().count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda step, image: sessions.keep_images(step, [image.pk], album_name="Best"),
+        lambda step, image: sessions.choose_image(step, image),
+        lambda step, image: sessions.add_step(step.session, "more", parent=step, image=image),
+    ],
+)
+def test_who_wants_a_picture_that_is_being_discarded_is_told(beside, use):
+    step = first_step(begin())
+    one, two = pretend_drawn(step)
+    mine = GenerationStep.objects.select_related("session", "run__model").get(pk=step.pk)
+    with beside(lambda: use(mine, two), at='UPDATE "gallery_image"') as answers:
+        assert sessions.discard_images(step, [one.pk, two.pk]) == 2
+    assert "in the trash" in str(answers[0])
+    assert not Album.objects.exists()
+    step.refresh_from_db()
+    assert step.chosen_image is None
+
+
 # ---- Ending
 
 
@@ -385,6 +419,82 @@ def test_the_tick_moves_what_an_abandoned_session_has_not_kept_to_the_trash(sour
     restore_image(unkept)
     assert "sessions.sweep_discarded" not in tick(), "what a person takes back stays"
     assert other.source_image == refined
+
+
+def test_what_a_person_takes_back_between_two_sweeps_stays(monkeypatch):
+    monkeypatch.setattr(sessions, "SWEPT_AT_ONCE", 1)
+    session = begin()
+    one, _two = pretend_drawn(first_step(session))
+    sessions.abandon_session(session)
+    assert sessions.sweep_discarded() == 1
+    restore_image(one)
+    assert [sessions.sweep_discarded() for _ in range(3)] == [1, 0, 0]
+    assert Image.objects.present().get() == one
+
+
+def test_what_a_person_takes_back_while_two_machines_sweep_stays():
+    session = begin()
+    _one, two = pretend_drawn(first_step(session))
+    sessions.abandon_session(session)
+
+    def the_other_one_sweeps():
+        assert sessions.sweep_discarded() == 2
+        restore_image(two)
+
+    with instead(the_other_one_sweeps, before='"swept_up_to"'):
+        assert sessions.sweep_discarded() == 0
+    assert Image.objects.present().get() == two
+
+
+def test_a_picture_from_which_a_session_begins_while_it_is_swept_stays():
+    session = begin()
+    one, two = pretend_drawn(first_step(session))
+    sessions.abandon_session(session)
+    with instead(
+        lambda: begin("from it", source_image=two), before='UPDATE "templates_app_generationsession"'
+    ):
+        assert sessions.sweep_discarded() == 1
+    assert Image.objects.present().get() == two
+    with pytest.raises(ValidationError, match="no picture"):
+        begin("from the other", source_image=one)
+
+
+@contextmanager
+def instead(act, *, before):
+    """Somebody else acts just before the first statement with these words."""
+    waits = iter([act])
+
+    def watch(execute, sql, *arguments):
+        if before in sql and sql.startswith("UPDATE") and (act := next(waits, None)):
+            act()
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(watch):
+        yield
+    assert next(waits, None) is None, f"an update has {before!r}"
+
+
+def test_a_session_is_swept_when_its_last_pictures_are_there():
+    session = begin()
+    step = first_step(session)
+    more = sessions.add_step(session, "more", use_image=False, variants=2)
+    pretend_drawn(step)
+    Job.objects.filter(pk=more.run_id).take(owner_id=None, now=timezone.now(), lease_until=timezone.now())
+    sessions.abandon_session(session)
+    assert sessions.sweep_discarded() == 0
+    pretend_drawn(more)
+    assert sessions.sweep_discarded() == 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_step_that_is_retried_while_its_session_is_given_up_draws_nothing(beside):
+    session = begin()
+    step = first_step(session)
+    runner.request_cancel(step.run.job)
+    with beside(lambda: sessions.abandon_session(session), at='UPDATE "templates_app_runitem"') as answers:
+        ordering.retry_run(step.run)
+    assert not isinstance(answers[0], Exception)
+    assert not Job.objects.active().exists()
 
 
 @pytest.mark.parametrize(("discard_rest", "left"), [(True, 1), (False, 2)])

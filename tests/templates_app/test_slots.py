@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 
 from gallery.models import AlbumImage, Image
 from gallery.services import delete_album, remove_images, restore_image, retract_image, trash_image
+from gallery.trash import purge_from_trash
 from imagineer.jobs import runner
 from imagineer.jobs.models import Job, JobStatus
 from templates_app import ordering, slots
@@ -132,7 +133,7 @@ def test_a_promoted_picture_takes_the_slot_and_the_other_stays_a_candidate(run):
     before = in_album(run)
     new = first_image(reroll(run))
     slot = slots.promote(run, 2, new)
-    assert slot.shown_image_id == new.pk
+    assert slot.chosen_image == new
     assert in_album(run) == [before[0], new.pk, before[2]]
     new.refresh_from_db()
     assert new.is_public
@@ -234,7 +235,7 @@ def test_of_two_who_promote_at_once_one_is_told_that_the_other_came_first(run):
     def choose(image):
         together.wait()
         try:
-            outcomes.append(slots.promote(run, 2, image, instead_of=seen).shown_image_id)
+            outcomes.append(slots.promote(run, 2, image, instead_of=seen).chosen_image_id)
         except slots.SlotConflict as conflict:
             outcomes.append(str(conflict))
         finally:
@@ -249,6 +250,39 @@ def test_of_two_who_promote_at_once_one_is_told_that_the_other_came_first(run):
     assert any("meanwhile" in str(outcome) for outcome in outcomes)
     assert in_album(run)[1] == winner
     assert len(in_album(run)) == 3
+
+
+def test_slots_that_exchanged_their_pictures_know_what_stands_in_them_when_one_is_deleted_for_good(
+    tiny, client, ada
+):
+    run = draw(start_run(variants=2))
+    first, second = (item.image for item in run.items.filter(position=2).order_by("variant"))
+    new, newer = (item.image for item in reroll(run, variants=2).items.order_by("variant"))
+    slots.promote(run, 2, new)
+    slots.promote(run, 2, first, variant=2)
+    slots.promote(run, 2, second)
+    before = in_album(run)
+    assert before[2:4] == [second.pk, first.pk]
+    assert purge_from_trash(trash_image(first))
+    own = list(run.items.filter(position=2).order_by("variant"))
+    assert list(slots.pictures_in(own).values()) == [second.pk, None]
+    client.force_login(ada)
+    for page in (f"/runs/{run.pk}", f"/runs/{run.pk}/slots/2"):
+        assert client.get(page).status_code == 200
+    with pytest.raises(slots.SlotConflict, match="stands in the album already"):
+        slots.promote(run, 2, second, variant=2)
+    slots.promote(run, 2, newer, variant=2)
+    assert in_album(run) == [*before[:3], newer.pk, *before[4:]]
+
+
+def test_a_picture_is_deleted_for_good_while_another_takes_its_slot(run, beside):
+    new = first_image(reroll(run))
+    old = run.items.get(position=2).image
+    trash_image(old)
+    with beside(lambda: purge_from_trash(old), at='UPDATE "gallery_albumimage"') as answers:
+        slots.promote(run, 2, new)
+    assert answers == [True]
+    assert in_album(run)[1] == new.pk
 
 
 def test_candidates_are_discarded_into_the_trash_but_not_what_stands_in_the_album(run):
