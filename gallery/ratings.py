@@ -25,9 +25,11 @@ def rate_images(images: QuerySet[Image], *, rating: str, source: str) -> int:
         changed = images.filter(rating_source__in=weaker).order_by()
         albums = Album.objects.none()
         if rating not in UNRESTRICTED:
-            public = changed.filter(places__album__is_public=True).values_list("places__album", flat=True)
-            albums = Album.objects.filter(pk__in=list(public.distinct()))
-            lock_all(albums)  # before pictures, as everybody does
+            # locked before pictures, as everybody does; one of them may be published at this moment
+            albums = Album.objects.filter(
+                pk__in=list(changed.values_list("places__album", flat=True).distinct())
+            )
+            lock_all(albums)
         count = changed.update(rating=rating, rating_source=source)
         unname_albums(albums)
     return count

@@ -70,21 +70,27 @@ def update_album(
 def add_images(album: Album, images: Iterable[Image], *, positions: Sequence[int] | None = None) -> int:
     """Put pictures into the album, at these positions or behind the last; return how many were not there yet.
 
-    The number of queries does not depend on the pictures, nor on those that the album holds already.
+    One that has been deleted for good meanwhile is left out. The first picture is the cover, unless somebody has chosen
+    another. The number of queries does not depend on the pictures, nor on those that the album holds already.
     """
     images = list(images)
     if positions is not None and len(positions) != len(images):
         raise ValueError(f"{len(images)} pictures need as many positions, not {len(positions)}.")
     album = lock_album(album)
     ids = [image.pk for image in images]
-    there = set(AlbumImage.objects.filter(album=album, image__in=ids).values_list("image_id", flat=True))
+    lock_all(Image.objects.filter(pk__in=ids))
+    existing = set(Image.objects.filter(pk__in=ids).values_list("pk", flat=True))
+    places = AlbumImage.objects.filter(album=album)
+    there = set(places.filter(image__in=ids).values_list("image_id", flat=True))
     if positions is None:
-        last = AlbumImage.objects.filter(album=album).aggregate(last=Max("position"))["last"] or 0
+        last = places.aggregate(last=Max("position"))["last"] or 0
         positions = range(last + 1, last + 1 + len(images))
     new = {}
     for image_id, position in zip(ids, positions, strict=True):
-        if image_id not in there:
+        if image_id in existing - there:
             new.setdefault(image_id, position)
+    shown = places.filter(image__trashed_at=None, image__retracted_at=None).order_by("position", "pk")
+    first = shown.values_list("position", "image").first()
     AlbumImage.objects.bulk_create(
         [AlbumImage(album=album, image_id=pk, position=place) for pk, place in new.items()]
     )
@@ -92,7 +98,9 @@ def add_images(album: Album, images: Iterable[Image], *, positions: Sequence[int
     present = set(Image.objects.filter(pk__in=new).present().values_list("pk", flat=True))
     if present:
         album.image_count += len(present)
-        album.cover_id = album.cover_id or min(present, key=lambda pk: (new[pk], pk))
+        if first is None or album.cover_id in (None, first[1]):
+            firsts = [(new[pk], pk) for pk in present] + ([first] if first else [])
+            album.cover_id = min(firsts)[1]
     album.save(update_fields=["image_count", "cover", "updated_at"])
     return len(new)
 
@@ -139,8 +147,10 @@ def set_album_public(album: Album, *, is_public: bool) -> Album:
     album = lock_album(album)
     album.is_public = is_public
     album.save(update_fields=["is_public", "updated_at"])
-    unname_albums(Album.objects.filter(pk=album.pk))
     settle_images(AlbumImage.objects.filter(album=album).values("image"))
+    unname_albums(
+        Album.objects.filter(pk=album.pk)
+    )  # who rates one of them now looks at its albums after this
     return album
 
 

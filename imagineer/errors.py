@@ -78,10 +78,27 @@ def too_many_requests(request, exception=None):
 
 def server_error(request):
     """Called while the error is being handled: what is away and comes back is told from what is broken."""
-    error = sys.exc_info()[1]
+    return answer_outage(request, sys.exc_info()[1]) or answer(request, 500)
+
+
+class OutageMiddleware:
+    """An outage is no mistake of ours, so in debug mode too it is answered, where Django would show the code."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        return self.get_response(request)
+
+    def process_exception(self, request, error):
+        return answer_outage(request, error)
+
+
+def answer_outage(request, error: BaseException | None):
+    """The page that tells what is away, or None when the error is one of ours."""
     outage = find_outage(error)
     if outage is None:
-        return answer(request, 500)
+        return None
     status, sentence = ANSWERS[outage]
     logger.warning("answered %d, the %s is away: %s", status, outage, error)
     response = answer(request, status, sentence)

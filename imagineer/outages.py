@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 
 
 class Outage(StrEnum):
@@ -19,6 +19,8 @@ class Outage(StrEnum):
 
 NO_TABLE = "no such table"  # of SQLite
 DISK_FULL, LIMIT_EXCEEDED = "53100", "54"  # of PostgreSQL's error codes; the second is a class of them
+# for a while it takes no writing, as a standby does, or it has ended a session that was idle or slow
+STANDSTILL = {"25006", "25P03", "25P04"}
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 AWAY = {errno.EIO, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT}
 DENIED = {errno.EACCES, errno.EPERM}  # a folder that belongs to somebody else until an admin sees to it
@@ -43,9 +45,11 @@ def find_outage(error: BaseException | None) -> Outage | None:
     from redis.exceptions import TimeoutError as RedisSlow
 
     while error:
+        code = getattr(error.__cause__, "sqlstate", None) or ""
+        if isinstance(error, InternalError) and code in STANDSTILL:
+            return Outage.DATABASE
         if isinstance(error, (OperationalError, InterfaceError)):
             name = getattr(error.__cause__, "sqlite_errorname", "")
-            code = getattr(error.__cause__, "sqlstate", None) or ""
             # where its file has gone, SQLite makes an empty one
             if NO_TABLE in str(error):
                 return Outage.DATABASE

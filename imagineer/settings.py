@@ -87,6 +87,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "imagineer.errors.OutageMiddleware",
 ]
 ROOT_URLCONF = "imagineer.urls"
 WSGI_APPLICATION = "imagineer.wsgi.application"

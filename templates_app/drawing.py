@@ -16,12 +16,11 @@ from threading import Barrier
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Min
 
 from gallery.ingest import IngestError, create_image, prepare_image
 from gallery.models import Album, Image, Lora, SourceType
 from gallery.renditions import decode
-from gallery.services import add_images, create_album, lock_album, lock_all, set_cover
+from gallery.services import add_images, create_album, lock_album, lock_all
 from gallery.weights import lora_path, model_path
 from imagineer.accounts.models import User
 from imagineer.engine.infotext import write_png
@@ -156,7 +155,6 @@ class Drawing:
     ):
         self.run, self.progress, self.engine = run, progress, engine
         self.loras, self.reference = loras, reference
-        self.first_position = run.items.aggregate(first=Min("position"))["first"]
         self.saving = []
 
     def run_to_end(self) -> None:
@@ -270,8 +268,6 @@ class Drawing:
             # under the album's lock: a re-roll may have taken the place while this one was missing
             if album and RunItem.objects.filter(pk=item.pk, chosen_image=None).exists():
                 add_images(album, [image], positions=[item.place])
-                if item.position == self.first_position:
-                    set_cover(album, image)
             RunItem.objects.filter(pk=item.pk).update(
                 status=JobStatus.COMPLETED, image=image, error="", seconds=seconds
             )

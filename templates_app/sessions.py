@@ -9,12 +9,20 @@ from contextlib import suppress
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, Max, OuterRef
+from django.db.models import Exists, Max, OuterRef, Q
 from django.utils import timezone
 
 from gallery.models import Album, AlbumImage, Image, SourceType
-from gallery.names import name_of
-from gallery.services import add_images, create_album, lock_album, lock_all, restore_image, trash_image
+from gallery.names import UNTOLD_ALBUM, name_of
+from gallery.services import (
+    add_images,
+    create_album,
+    lock_album,
+    lock_all,
+    restore_image,
+    trash_image,
+    unname_albums,
+)
 from gallery.weights import find_model
 from imagineer.engine.types import ModelError
 from imagineer.jobs import runner
@@ -151,7 +159,7 @@ def choose_image(step: GenerationStep, image: Image | None) -> GenerationStep:
 def keep_images(step: GenerationStep, image_ids: Iterable[int], **into) -> tuple[Album, int]:
     """Put alternatives into an album: this one, or a new one of this name; return it and how many came new to it.
 
-    The name of the album that the session has kept pictures in means that album, so that a form sent twice makes
+    The name of an album that the session has kept pictures in means that album, so that a form sent twice makes
     no second one.
 
     :param album, album_name: where they go.
@@ -173,19 +181,22 @@ def _try_to_keep(
     is_public: bool = True,
     created_by=None,
 ) -> tuple[Album, int] | None:
-    """None if the session kept pictures in another album before it was locked: that must be locked before it."""
-    session = step.session
-    last_album = Album.objects.filter(sessions=session).first()
-    album_name = album_name.strip()
-    if album is None and last_album and last_album.name == album_name:
-        album = last_album
+    """None if an album of this name came or went before the session was locked: albums are locked before it."""
+    session, album_name = step.session, album_name.strip()
+    is_named = album is None
+    if is_named:
+        if is_public and _tells_a_prompt(album_name, _images_of(step, image_ids)):
+            album_name = UNTOLD_ALBUM
+        album = _album_of(session, album_name)
     if album is not None:
         try:
             lock_album(album)
         except Album.DoesNotExist:
+            if is_named:
+                return None
             raise ValidationError({"album_id": ["This album has been deleted."]}) from None
     _hold(session)
-    if Album.objects.filter(sessions=session).first() != last_album:
+    if is_named and _album_of(session, album_name) != album:
         return None
     images = _images_of(step, image_ids)
     if gone := [image.pk for image in images if image.is_gone]:
@@ -200,9 +211,21 @@ def _try_to_keep(
             created_by=created_by,
         )
     added = add_images(album, images)
+    unname_albums(Album.objects.filter(pk=album.pk))
     GenerationSession.objects.filter(pk=session.pk).update(album=album)
     session.album = album
     return album, added
+
+
+def _tells_a_prompt(album_name: str, images: list[Image]) -> bool:
+    """Whether the name is the prompt of a picture that is not for everybody, as a public album's name is."""
+    return any(image.is_restricted and album_name == name_of(image.prompt) for image in images)
+
+
+def _album_of(session: GenerationSession, name: str) -> Album | None:
+    """The album of this name that the session has kept pictures in."""
+    is_its = Q(sessions=session) | Q(places__image__run_item__run__session_step__session=session)
+    return Album.objects.filter(is_its, name=name).order_by("pk").first()
 
 
 @transaction.atomic
@@ -220,7 +243,8 @@ def discard_images(step: GenerationStep, image_ids: Iterable[int]) -> int:
         )
     GenerationStep.objects.filter(pk=step.pk, chosen_image__in=images).update(chosen_image=None)
     for image in images:
-        trash_image(image)
+        with suppress(Image.DoesNotExist):  # deleted for good since
+            trash_image(image)
     step.refresh_from_db(fields=["chosen_image"])
     return len(images)
 
@@ -230,9 +254,12 @@ def restore_images(step: GenerationStep, image_ids: Iterable[int]) -> int:
     with transaction.atomic():
         _hold(step.session)
         images = [image for image in _images_of(step, image_ids) if image.trashed_at]
+    restored = 0
     for image in images:
-        restore_image(image)
-    return len(images)
+        with suppress(Image.DoesNotExist):  # deleted for good since
+            restore_image(image)
+            restored += 1
+    return restored
 
 
 @transaction.atomic
@@ -304,7 +331,9 @@ def _sweep(session: GenerationSession, image: Image) -> bool:
     before = GenerationSession.objects.filter(pk=session.pk, swept_up_to__lt=image.pk)
     if not before.update(swept_up_to=image.pk):
         return False
-    return trash_image(image, among=unkept_images(session)).is_gone
+    with suppress(Image.DoesNotExist):  # deleted for good since
+        return trash_image(image, among=unkept_images(session)).is_gone
+    return False
 
 
 def unkept_images(session: GenerationSession):

@@ -168,6 +168,8 @@ def promote(
         raise SlotConflict("This picture has been withdrawn; choose another one.")
     if chosen.image.trashed_at is not None:
         raise SlotConflict("This picture is in the trash. Restore it first, or choose another one.")
+    if root.items.filter(chosen_image=image_id).exclude(pk=slot.pk).exists():
+        raise SlotConflict("Another slot has chosen this picture. Put another one there first.")
     old = Image.objects.filter(pk=standing).exclude(pk=image_id).first()
     slot.run = root
     try:

@@ -13,6 +13,7 @@ from gallery.renditions import GRID
 from gallery.services import (
     create_album,
     delete_album,
+    lock_all,
     restore_image,
     set_album_public,
     set_cover,
@@ -177,24 +178,28 @@ class ImageAdmin(SharingMixin, ThumbnailAdmin):
 
     @admin.action(description="Move to the trash", permissions=["change"])
     def trash(self, request, queryset):
-        images = list(queryset.filter(trashed_at=None))
-        for image in images:
-            trash_image(image)
-        self.message_user(request, f"{len(images)} pictures moved to the trash.", messages.SUCCESS)
+        number = _each_there(trash_image, queryset.filter(trashed_at=None))
+        self.message_user(request, f"{number} pictures moved to the trash.", messages.SUCCESS)
 
     @admin.action(description="Restore from the trash", permissions=["change"])
     def restore(self, request, queryset):
-        number = 0
-        for image in list(queryset.filter(trashed_at__isnull=False)):
-            with contextlib.suppress(Image.DoesNotExist):  # deleted for good since
-                restore_image(image)
-                number += 1
+        number = _each_there(restore_image, queryset.filter(trashed_at__isnull=False))
         self.message_user(request, f"{number} pictures restored.", messages.SUCCESS)
 
     @admin.action(description="Delete for good what is in the trash", permissions=["change"])
     def purge(self, request, queryset):
         number = sum(purge_from_trash(image) for image in list(queryset.filter(trashed_at__isnull=False)))
         self.message_user(request, f"{number} pictures deleted for good.", messages.SUCCESS)
+
+
+def _each_there(act, images) -> int:
+    """Act on each picture that has not been deleted for good since; return on how many."""
+    number = 0
+    for image in list(images):
+        with contextlib.suppress(Image.DoesNotExist):
+            act(image)
+            number += 1
+    return number
 
 
 class AlbumForm(OwnChangesForm):
@@ -305,7 +310,16 @@ class LabelAdmin(admin.ModelAdmin):
 
     def save_model(self, request, obj, form, change):
         obj.author, obj.source = request.user, LabelSource.MANUAL
-        super().save_model(request, obj, form, change)
+        lock_all(
+            Image.objects.filter(pk=obj.image_id)
+        )  # of a form that is sent twice the second finds the first
+        same = Label.objects.live().filter(
+            image=obj.image_id, type=obj.type, text=obj.text, source=obj.source
+        )
+        if known := same.first():
+            obj.pk = known.pk
+        else:
+            super().save_model(request, obj, form, change)
 
     @admin.action(description="Withdraw", permissions=["change"])
     def withdraw(self, request, queryset):

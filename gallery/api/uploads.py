@@ -69,7 +69,7 @@ class ImageUpload(GatedView):
         answer = {
             "success": True,
             "uploaded": len(taken.images),
-            "images": self._describe([rows[image.pk] for image in taken.images]),
+            "images": self._describe([rows[image.pk] for image in taken.images if image.pk in rows]),
             "errors": [{"filename": name, "error": why} for name, why in taken.refused],
         }
         return Response(answer, status=status.HTTP_201_CREATED)

@@ -127,7 +127,7 @@ class BatchTemplateAdmin(VersionPages, TransferPages, admin.ModelAdmin):
 
     def archive_view(self, request, pk):
         template = self.find(request, pk)
-        authoring.set_archived(template, is_archived=not template.is_archived)
+        authoring.set_archived(template, is_archived="bring_back" not in request.POST)
         state = "archived; its runs and albums stay" if template.is_archived else "in use again"
         self.message_user(request, f"{template} is {state}.", messages.SUCCESS)
         return redirect("admin:templates_app_batchtemplate_change", template.pk)

@@ -76,6 +76,20 @@ def test_an_album_named_after_a_prompt_loses_its_name_with_the_prompt(db, take_i
 
 
 @pytest.mark.django_db(transaction=True)
+def test_an_album_that_is_published_while_its_picture_is_rated_does_not_tell_the_prompt(take_in, beside):
+    album = create_album(name="a quiet lake at dawn", source_type="batch_generation", is_public=False)
+    image = take_in(1, prompt="a quiet lake at dawn", rating="safe", album=album)
+
+    def publish():
+        return set_album_public(Album.objects.get(), is_public=True).is_public
+
+    with beside(publish, at='UPDATE "gallery_image"') as answers:
+        rate_images(Image.objects.filter(pk=image.pk), rating="adult", source="person")
+    assert answers == [True]
+    assert Album.objects.get().name == "Single picture"
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_picture_is_rated_while_another_of_its_album_goes_to_the_trash(take_in, beside):
     album = create_album(name="Both")
     one, two = take_in(1, album=album), take_in(2, album=album)

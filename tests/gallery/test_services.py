@@ -18,6 +18,7 @@ from gallery.services import (
     trash_image,
     update_album,
 )
+from gallery.trash import purge_from_trash
 
 pytestmark = pytest.mark.django_db
 
@@ -113,6 +114,25 @@ def test_the_first_picture_becomes_the_cover_and_gives_way_when_it_goes(album, t
     assert state(album) == (1, images[0].pk) and is_settled()
 
 
+def test_what_comes_before_the_first_picture_becomes_the_cover_unless_somebody_has_chosen_another(
+    album, take_in
+):
+    late, last, first, chosen, before = (take_in(number) for number in range(5))
+    add_images(album, [late, last], positions=[5, 6])
+    add_images(album, [first], positions=[2])
+    assert state(album) == (3, first.pk)
+    set_cover(album, last)
+    add_images(album, [before, chosen], positions=[1, 3])
+    assert state(album) == (5, last.pk)
+
+
+def test_what_is_deleted_for_good_meanwhile_is_left_out_and_the_others_come_into_the_album(album, take_in):
+    gone, stays = take_in(1), take_in(2)
+    assert purge_from_trash(trash_image(Image.objects.get(pk=gone.pk)))
+    assert add_images(album, [gone, stays], positions=[4, 5]) == 1
+    assert album.places.get().position == 5 and state(album) == (1, stays.pk)
+
+
 def test_only_a_picture_of_the_album_can_be_its_cover(album, take_in):
     stranger, gone = take_in(1), take_in(2, album=album)
     for image in (stranger, trash_image(gone)):
@@ -172,7 +192,7 @@ def test_adding_costs_the_same_for_one_picture_and_for_many_and_in_a_full_album(
 ):
     add_images(album, [take_in(n) for n in range(100, 100 + number)])
     images = [take_in(n) for n in range(number)]
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(14):
         add_images(album, images)
 
 

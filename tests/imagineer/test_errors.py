@@ -1,8 +1,9 @@
 import errno
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import InternalError, OperationalError, connection
 from django.test import Client, RequestFactory
+from psycopg.errors import InFailedSqlTransaction, ReadOnlySqlTransaction
 from redis.exceptions import ConnectionError as RedisAway
 
 from imagineer import errors
@@ -118,6 +119,21 @@ def test_an_api_says_that_the_database_is_away_and_comes_back(browser):
         response = browser.get("/api/images")
     assert response.status_code == 503 and int(response["Retry-After"]) > 0
     assert response.json() == {"error": "The database is busy or away. Try again in a moment."}
+
+
+def test_an_outage_is_told_in_debug_mode_too(browser, settings):
+    settings.DEBUG = True
+    with fail_with(OSError(errno.ENOSPC, "No space left on device")):
+        response = browser.get("/albums")
+    assert response.status_code == 507 and "make room" in response.content.decode()
+
+
+def test_a_postgresql_that_takes_no_writing_for_a_while_is_away(browser):
+    for cause, status in ((ReadOnlySqlTransaction(), 503), (InFailedSqlTransaction(), 500)):
+        error = InternalError("cannot execute UPDATE")
+        error.__cause__ = cause
+        with fail_with(error):
+            assert browser.get("/albums").status_code == status
 
 
 @pytest.mark.parametrize(

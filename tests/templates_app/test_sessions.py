@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from gallery.models import Album, Image, SourceType
 from gallery.services import add_images, create_album, delete_album, restore_image, trash_image
+from gallery.trash import purge_from_trash
 from imagineer.jobs import runner
 from imagineer.jobs.models import Job, JobStatus
 from imagineer.jobs.reaper import tick
@@ -279,6 +280,25 @@ def test_keeping_twice_makes_no_second_album_and_adds_nothing():
     assert not chosen.is_public
 
 
+def test_an_album_that_was_kept_into_before_the_last_one_is_found_by_its_name():
+    step = first_step(begin())
+    one, two = pretend_drawn(step)
+    first, _ = sessions.keep_images(step, [one.pk], album_name="Crabs")
+    sessions.keep_images(step, [one.pk], album_name="Best")
+    assert sessions.keep_images(step, [two.pk], album_name="Crabs") == (first, 1)
+    assert Album.objects.count() == 2
+
+
+def test_a_public_album_does_not_tell_the_prompt_of_a_picture_that_is_not_for_everybody():
+    step = first_step(begin("a bare crab"))
+    one, two = pretend_drawn(step)
+    Image.objects.filter(pk__in=[one.pk, two.pk]).update(prompt="a bare crab", rating="adult")
+    kept = [sessions.keep_images(step, [one.pk], album_name="a bare crab")[0] for _ in range(2)]
+    assert (kept[0], Album.objects.get().name) == (kept[1], "Single picture")
+    private, _ = sessions.keep_images(step, [two.pk], album_name="a bare crab", is_public=False)
+    assert private.name == "a bare crab"
+
+
 @pytest.mark.django_db(transaction=True)
 def test_keeping_at_once_makes_one_album():
     step = first_step(begin())
@@ -354,6 +374,15 @@ def test_who_wants_a_picture_that_is_being_discarded_is_told(beside, use):
     assert not Album.objects.exists()
     step.refresh_from_db()
     assert step.chosen_image is None
+
+
+def test_what_is_deleted_for_good_while_pictures_are_restored_keeps_no_other_in_the_trash():
+    step = first_step(begin())
+    one, two = pretend_drawn(step)
+    sessions.discard_images(step, [one.pk, two.pk])
+    with instead(lambda: purge_from_trash(one), before='UPDATE "gallery_image"'):
+        assert sessions.restore_images(step, [one.pk, two.pk]) == 1
+    assert Image.objects.present().get() == two
 
 
 # ---- Ending

@@ -10,7 +10,14 @@ from django.db import connection
 from PIL import Image as Pillow
 
 from gallery.models import AlbumImage, Image
-from gallery.services import delete_album, remove_images, restore_image, retract_image, trash_image
+from gallery.services import (
+    create_album,
+    delete_album,
+    remove_images,
+    restore_image,
+    retract_image,
+    trash_image,
+)
 from gallery.trash import purge_from_trash
 from imagineer.jobs import runner
 from imagineer.jobs.models import Job, JobStatus
@@ -269,10 +276,23 @@ def test_slots_that_exchanged_their_pictures_know_what_stands_in_them_when_one_i
     client.force_login(ada)
     for page in (f"/runs/{run.pk}", f"/runs/{run.pk}/slots/2"):
         assert client.get(page).status_code == 200
-    with pytest.raises(slots.SlotConflict, match="stands in the album already"):
+    with pytest.raises(slots.SlotConflict, match="Another slot has chosen"):
         slots.promote(run, 2, second, variant=2)
     slots.promote(run, 2, newer, variant=2)
     assert in_album(run) == [*before[:3], newer.pk, *before[4:]]
+
+
+def test_a_picture_that_another_slot_has_chosen_is_refused_though_the_album_is_a_new_one(tiny):
+    run = draw(start_run(variants=2))
+    new = first_image(reroll(run))
+    slots.promote(run, 2, new)
+    delete_album(run.album)
+    album = create_album(name="Again")
+    BatchGenerationRun.objects.filter(pk=run.pk).update(album=album)
+    with pytest.raises(slots.SlotConflict, match="Another slot has chosen"):
+        slots.promote(run, 2, new, variant=2)
+    slots.promote(run, 2, new)
+    assert in_album(BatchGenerationRun.objects.get(pk=run.pk)) == [new.pk]
 
 
 def test_a_picture_is_deleted_for_good_while_another_takes_its_slot(run, beside):

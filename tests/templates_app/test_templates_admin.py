@@ -306,10 +306,14 @@ def test_a_template_without_runs_is_deleted_with_all_its_versions(desk):
 
 def test_archived_templates_leave_the_list_and_can_be_brought_back(desk):
     template = make_template()
-    desk.post(f"{LIST}{template.pk}/archive/")
+    for _ in range(2):  # pressed twice
+        desk.post(f"{LIST}{template.pk}/archive/")
     assert "Skies" not in re.sub(r"<ul class=.messagelist.*?</ul>", "", text_of(desk.get(LIST)), flags=re.S)
     assert "Skies" in text_of(desk.get(f"{LIST}?shelf=archived"))
     assert "Bring back" in text_of(desk.get(change(template)))
+    desk.post(f"{LIST}{template.pk}/archive/", {"bring_back": ""})
+    assert "Skies" in text_of(desk.get(LIST))
+    desk.post(f"{LIST}{template.pk}/archive/")
     chosen = {"action": "bring_back", "_selected_action": [template.pk]}
     desk.post(f"{LIST}?shelf=archived", chosen)
     template.refresh_from_db()
