@@ -170,7 +170,8 @@ def unname_albums(albums) -> None:
 def set_cover(album: Album, image: Image) -> Album:
     """:raises ValueError: the picture is not in the album, or gone."""
     album = lock_album(album)
-    if image.is_gone or not AlbumImage.objects.filter(album=album, image=image).exists():
+    # read now: whoever puts it into the trash takes the album's lock too
+    if not Image.objects.present().filter(pk=image.pk, places__album=album).exists():
         raise ValueError("Only a picture of the album can be its cover.")
     album.cover = image
     album.save(update_fields=["cover", "updated_at"])

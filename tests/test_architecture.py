@@ -16,7 +16,14 @@ LAYERS = [
     ("library", ("gallery",)),
     (
         "cellar",
-        ("imagineer.accounts", "imagineer.jobs", "imagineer.api", "imagineer.client", "imagineer.outages"),
+        (
+            "imagineer.accounts",
+            "imagineer.jobs",
+            "imagineer.api",
+            "imagineer.client",
+            "imagineer.outages",
+            "imagineer.own_changes",
+        ),
     ),
     (
         "leaves",

@@ -2,6 +2,7 @@ import contextlib
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.html import format_html
 
@@ -21,6 +22,7 @@ from gallery.services import (
     update_album,
 )
 from gallery.trash import purge_from_trash
+from imagineer.own_changes import OwnChangesAdmin, OwnChangesForm
 
 
 def thumbnail(image: Image | None):
@@ -34,7 +36,7 @@ def thumbnail(image: Image | None):
     )
 
 
-class ThumbnailAdmin(admin.ModelAdmin):
+class ThumbnailAdmin(OwnChangesAdmin):
     class Media:
         css = {"all": ["imagineer/gallery_admin.css"]}
 
@@ -68,18 +70,6 @@ class PresenceFilter(admin.SimpleListFilter):
                 return queryset
         # only the list begins with what is present; a picture in the trash can still be opened
         return queryset.present() if request.resolver_match.url_name.endswith("changelist") else queryset
-
-
-class OwnChangesForm(forms.ModelForm):
-    """Knows what a person has changed on the page as they saw it.
-
-    Only that is written: what somebody else has decided since the page was opened stays.
-    """
-
-    def __init__(self, *args, **options):
-        super().__init__(*args, **options)
-        for field in self.fields.values():
-            field.show_hidden_initial = True
 
 
 class ImageForm(OwnChangesForm):
@@ -166,7 +156,7 @@ class ImageAdmin(SharingMixin, ThumbnailAdmin):
         return False
 
     def save_model(self, request, obj, form, change):
-        obj.save(update_fields=[name for name in ImageForm.Meta.fields if name in form.changed_data])
+        super().save_model(request, obj, form, change)
         if "person_rating" in form.changed_data:
             rate_images(
                 Image.objects.filter(pk=obj.pk),
@@ -251,8 +241,10 @@ class AlbumAdmin(SharingMixin, ThumbnailAdmin):
             update_album(obj, **values)
             if is_public is not None:
                 set_album_public(obj, is_public=is_public)
-            if cover:
-                set_cover(obj, cover)
+            try:
+                set_cover(obj, cover) if cover else None
+            except ValueError as error:  # it has gone since it was looked for
+                raise ValidationError(str(error)) from error
         else:
             obj.pk = create_album(**form.cleaned_data, created_by=request.user).pk
         obj.refresh_from_db()
@@ -328,7 +320,7 @@ class LabelAdmin(admin.ModelAdmin):
 
 
 @admin.register(Lora)
-class LoraAdmin(admin.ModelAdmin):
+class LoraAdmin(OwnChangesAdmin):
     list_display = ["name", "family", "rank", "is_enabled", "created_at"]
     list_filter = ["is_enabled", "family"]
     search_fields = ["name", "description"]
@@ -350,7 +342,7 @@ class LoraAdmin(admin.ModelAdmin):
 
 
 @admin.register(DiffusionModel)
-class DiffusionModelAdmin(admin.ModelAdmin):
+class DiffusionModelAdmin(OwnChangesAdmin):
     list_display = ["name", "title", "family", "is_enabled", "created_at"]
     list_filter = ["is_enabled", "family"]
     search_fields = ["name", "title"]

@@ -3,9 +3,10 @@ from django.http import HttpResponseRedirect
 from django.urls import reverse
 
 from gallery.models import LibrarySettings
+from imagineer.own_changes import OwnChangesAdmin
 
 
-class SingletonAdmin(admin.ModelAdmin):
+class SingletonAdmin(OwnChangesAdmin):
     """One page for a row of which there is one at most, made when it is first saved."""
 
     def current(self):
@@ -18,6 +19,10 @@ class SingletonAdmin(admin.ModelAdmin):
     def changelist_view(self, request, extra_context=None):
         name = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
         return HttpResponseRedirect(reverse(name, args=[1]))
+
+    def save_model(self, request, obj, form, change):
+        self.model.objects.get_or_create(pk=1)
+        super().save_model(request, obj, form, change)
 
     def has_add_permission(self, request):
         return False

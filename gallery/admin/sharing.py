@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from gallery.addresses import absolute_url
 from gallery.models import SharedLink
 from gallery.sharing import create_shared_link, revoke_shared_link
+from imagineer.own_changes import OwnChangesAdmin
 
 LIFETIMES = {"1": "a day", "7": "a week", "30": "30 days", "365": "a year", "": "until it is revoked"}
 
@@ -76,7 +77,7 @@ class SharingMixin:
 
 
 @admin.register(SharedLink)
-class SharedLinkAdmin(admin.ModelAdmin):
+class SharedLinkAdmin(OwnChangesAdmin):
     """Links are made on the page of a picture or an album; here all of them are seen and revoked."""
 
     list_display = ["hint", "opens", "state", "created_by", "created_at", "expires_at", "last_used_at"]

@@ -2,11 +2,12 @@ from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group
 
 from imagineer.accounts.models import ApiToken, User
 from imagineer.accounts.services import revoke_api_token
+from imagineer.own_changes import OwnChangesAdmin, OwnChangesForm, look_again
 
 
 class UserCreationForm(AdminUserCreationForm):
@@ -16,17 +17,25 @@ class UserCreationForm(AdminUserCreationForm):
         field_classes = {}
 
 
-class UserForm(UserChangeForm):
+class UserForm(OwnChangesForm, UserChangeForm):
     class Meta:
         model = User
         fields = "__all__"
         field_classes = {}
 
 
+class PasswordForm(AdminPasswordChangeForm):
+    def set_password_and_save(self, user, *args, **options):
+        super().set_password_and_save(user, *args, **options | {"commit": False})
+        user.save(update_fields=["password"])
+        return user
+
+
 @admin.register(User)
-class UserAdmin(UserAdmin):
+class UserAdmin(OwnChangesAdmin, UserAdmin):
     form = UserForm
     add_form = UserCreationForm
+    change_password_form = PasswordForm
     ordering = ["email"]
     list_display = ["email", "name", "is_staff", "is_active", "last_login"]
     list_filter = ["is_staff", "is_active"]
@@ -42,9 +51,16 @@ class UserAdmin(UserAdmin):
     ]
     filter_horizontal = ["groups"]
 
+    def user_change_password(self, request, *args, **options):
+        return look_again(super().user_change_password, request, *args, **options)
+
 
 admin.site.unregister(Group) if admin.site.is_registered(Group) else None
-admin.site.register(Group, GroupAdmin)
+
+
+@admin.register(Group)
+class GroupAdmin(OwnChangesAdmin, GroupAdmin):
+    pass
 
 
 # Tables of django-allauth that nothing here writes or reads
@@ -69,7 +85,7 @@ class GoogleAccountAdmin(admin.ModelAdmin):
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(admin.ModelAdmin):
+class ApiTokenAdmin(OwnChangesAdmin):
     """Tokens are made by ``manage.py create_api_token``, which shows the key once; here they are seen and revoked."""
 
     list_display = ["hint", "user", "name", "created_at", "last_used_at", "revoked_at"]

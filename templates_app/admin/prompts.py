@@ -1,11 +1,12 @@
 from django.contrib import admin
 from django.utils.text import Truncator
 
+from imagineer.own_changes import OwnChangesAdmin
 from templates_app.models import PromptTemplate
 
 
 @admin.register(PromptTemplate)
-class PromptTemplateAdmin(admin.ModelAdmin):
+class PromptTemplateAdmin(OwnChangesAdmin):
     """Words worth keeping; the forms with a prompt offer them as buttons."""
 
     list_display = ["name", "category", "is_favorite", "words"]

@@ -24,6 +24,9 @@ class SessionAdmin(admin.ModelAdmin):
         session = self.get_object(request, object_id)
         return redirect(session or "sessions")
 
+    def has_change_permission(self, request, obj=None):
+        return False
+
     def has_delete_permission(self, request, obj=None):
         return False
 

@@ -4,6 +4,7 @@ from django import forms
 from django.contrib import admin
 
 from gallery.admin.settings import SingletonAdmin
+from imagineer.own_changes import OwnChangesForm
 from templates_app.generation_settings import FIELDS, change_settings, current_settings
 from templates_app.models import GenerationSettings
 
@@ -19,6 +20,8 @@ class AspectRatiosField(forms.CharField):
         return "\n".join(f"{ratio['name']}, {ratio['width']} × {ratio['height']}" for ratio in value or [])
 
     def to_python(self, value):
+        if isinstance(value, list):  # the row's own
+            return value
         ratios = []
         for number, line in enumerate(filter(str.strip, super().to_python(value).splitlines()), 1):
             name, _, size = line.rpartition(",")
@@ -34,7 +37,7 @@ class AspectRatiosField(forms.CharField):
         return self.prepare_value(initial).split() != (data or "").split()
 
 
-class SettingsForm(forms.ModelForm):
+class SettingsForm(OwnChangesForm):
     aspect_ratios = AspectRatiosField(
         help_text="One a line: a name, a comma, width × height in pixels. Offered where a size is chosen, scaled to "
         "what the chosen model was trained at.",
@@ -58,4 +61,4 @@ class SettingsAdmin(SingletonAdmin):
         return current_settings()
 
     def save_model(self, request, obj, form, change):
-        change_settings(**{name: form.cleaned_data[name] for name in FIELDS})
+        change_settings(**form.cleaned_data)

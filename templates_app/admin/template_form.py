@@ -9,6 +9,7 @@ from django.contrib.admin import widgets
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
 from gallery.models import Rating
+from imagineer.own_changes import OwnChangesForm
 from templates_app import authoring
 from templates_app.csv_items import MAX_BYTES, CsvError, CsvItems, parse_csv, write_csv
 from templates_app.generation_settings import current_settings
@@ -38,7 +39,7 @@ def part_field(name: str, *, rows: int, help_text: str) -> forms.CharField:
     )
 
 
-class TemplateForm(forms.ModelForm):
+class TemplateForm(OwnChangesForm):
     base_prompt = part_field("base_prompt", rows=2, help_text="Stands first in every prompt: Tarot card.")
     prompt_template = part_field(
         "prompt_template", rows=3, help_text="{column} takes the row's value, as in: {value} of {suit}."
@@ -97,6 +98,8 @@ class TemplateForm(forms.ModelForm):
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
+        for name in set(self.fields) - set(TemplateForm.Meta.fields):
+            self.fields[name].show_hidden_initial = False  # ``based_on`` guards what makes a version
         self.preview: Preview | None = None
         self.items: CsvItems | None = None
         version = self.instance.current if self.instance.pk else None

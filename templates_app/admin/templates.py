@@ -9,6 +9,7 @@ from django.views.decorators.http import require_POST
 
 from gallery.admin.library import thumbnail
 from gallery.models import Album
+from imagineer.own_changes import OwnChangesAdmin
 from templates_app import authoring
 from templates_app.admin.template_form import TemplateForm
 from templates_app.admin.template_transfer import TransferPages
@@ -39,7 +40,7 @@ class ShelfFilter(admin.SimpleListFilter):
 
 
 @admin.register(BatchTemplate)
-class BatchTemplateAdmin(VersionPages, TransferPages, admin.ModelAdmin):
+class BatchTemplateAdmin(VersionPages, TransferPages, OwnChangesAdmin):
     """Templates are written here; every change of what they draw is a new version, and runs keep theirs."""
 
     class Media:

@@ -134,8 +134,9 @@ def test_what_is_deleted_for_good_meanwhile_is_left_out_and_the_others_come_into
 
 
 def test_only_a_picture_of_the_album_can_be_its_cover(album, take_in):
-    stranger, gone = take_in(1), take_in(2, album=album)
-    for image in (stranger, trash_image(gone)):
+    stranger, gone, as_read_before = take_in(1), take_in(2, album=album), take_in(3, album=album)
+    trash_image(Image.objects.get(pk=as_read_before.pk))
+    for image in (stranger, trash_image(gone), as_read_before):
         with pytest.raises(ValueError, match="cover"):
             set_cover(album, image)
 
