@@ -11,7 +11,7 @@ class TemplatesConfig(AppConfig):
         from imagineer.jobs.reaper import on_tick
         from templates_app import origins
         from templates_app.models import BatchTemplate
-        from templates_app.sessions import sweep_discarded
+        from templates_app.session_sweep import sweep_discarded
 
         origins.register()
         on_tick(sweep_discarded)

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, Max, OuterRef, Q
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from gallery.models import Album, AlbumImage, Image, SourceType
@@ -32,7 +32,6 @@ from templates_app.generation_settings import current_settings, size_for
 from templates_app.models import EntryType, GenerationSession, GenerationStep, RunItem, SessionStatus
 
 MAX_STEPS = 1_000  # in one session
-SWEPT_AT_ONCE = 200  # pictures a tick
 # What a step takes over from the one it goes on from, unless it is said.
 INHERITED = ("negative_prompt", "steps", "guidance_scale", "scheduler", "rating", "loras")
 
@@ -278,7 +277,7 @@ def complete_session(session: GenerationSession, *, discard_rest: bool = False) 
     :raises SessionConflict: it has ended already, or something is still being drawn.
     """
     _hold(session)
-    drawing = session.steps.filter(run__job__in=_active_jobs(session)).first()
+    drawing = session.steps.filter(run__job__in=active_jobs(session)).first()
     if drawing:
         raise SessionConflict(f"{drawing} is still being drawn. Wait for it, or cancel it.")
     return _end(session, SessionStatus.COMPLETED, is_discarding=discard_rest)
@@ -291,7 +290,7 @@ def abandon_session(session: GenerationSession) -> GenerationSession:
     :raises SessionConflict: it has ended already.
     """
     _hold(session)
-    for job in _active_jobs(session):
+    for job in active_jobs(session):
         with suppress(runner.JobConflict):
             runner.request_cancel(job)
     return _end(session, SessionStatus.ABANDONED, is_discarding=True)
@@ -308,45 +307,6 @@ def check_session_goes_on(job: Job) -> None:
         raise runner.JobConflict(
             f"Its session is {step.session.status}, so it draws nothing more."
         ) from conflict
-
-
-def sweep_discarded() -> int:
-    """Move what ended sessions have not kept to the trash, some at a time; for the tick."""
-    room, swept = SWEPT_AT_ONCE, 0
-    for session in GenerationSession.objects.filter(is_discarding=True, swept_at=None).order_by("pk"):
-        if _active_jobs(session).exists():
-            continue  # its last pictures are still to come
-        images = list(unkept_images(session).filter(pk__gt=session.swept_up_to)[:room])
-        swept += sum(_sweep(session, image) for image in images)
-        room -= len(images)
-        if not room:
-            break
-        GenerationSession.objects.filter(pk=session.pk).update(swept_at=timezone.now())
-    return swept
-
-
-@transaction.atomic
-def _sweep(session: GenerationSession, image: Image) -> bool:
-    """Once for each picture, whoever ticks beside this: what a person restores is not trashed again."""
-    before = GenerationSession.objects.filter(pk=session.pk, swept_up_to__lt=image.pk)
-    if not before.update(swept_up_to=image.pk):
-        return False
-    with suppress(Image.DoesNotExist):  # deleted for good since
-        return trash_image(image, among=unkept_images(session)).is_gone
-    return False
-
-
-def unkept_images(session: GenerationSession):
-    """Pictures of a session that are in no album and from which no other session began."""
-    return (
-        Image.objects.present()
-        .filter(
-            ~Exists(AlbumImage.objects.filter(image=OuterRef("pk"))),
-            run_item__run__session_step__session=session,
-            sessions_from_it=None,
-        )
-        .order_by("pk")
-    )
 
 
 def _hold(session: GenerationSession) -> None:
@@ -409,7 +369,7 @@ def _inherit(options: dict, parent: GenerationStep | None, reference: Image | No
     return options
 
 
-def _active_jobs(session: GenerationSession):
+def active_jobs(session: GenerationSession):
     return Job.objects.active().filter(generation_run__session_step__session=session)
 
 

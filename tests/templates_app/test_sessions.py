@@ -16,7 +16,7 @@ from gallery.trash import purge_from_trash
 from imagineer.jobs import runner
 from imagineer.jobs.models import Job, JobStatus
 from imagineer.jobs.reaper import tick
-from templates_app import ordering, sessions
+from templates_app import ordering, session_sweep, sessions
 from templates_app.generation_settings import change_settings
 from templates_app.models import GenerationSession, GenerationStep, RunItem
 from templates_app.sessions import SessionConflict
@@ -443,21 +443,21 @@ def test_the_tick_moves_what_an_abandoned_session_has_not_kept_to_the_trash(sour
     tick()
     assert Image.objects.present().count() == 4, "nothing goes before the end"
     sessions.abandon_session(session)
-    assert tick()["sessions.sweep_discarded"] == 1
+    assert tick()["session_sweep.sweep_discarded"] == 1
     assert set(Image.objects.present()) == {source, kept, refined}, "another session began from the third"
     restore_image(unkept)
-    assert "sessions.sweep_discarded" not in tick(), "what a person takes back stays"
+    assert "session_sweep.sweep_discarded" not in tick(), "what a person takes back stays"
     assert other.source_image == refined
 
 
 def test_what_a_person_takes_back_between_two_sweeps_stays(monkeypatch):
-    monkeypatch.setattr(sessions, "SWEPT_AT_ONCE", 1)
+    monkeypatch.setattr(session_sweep, "SWEPT_AT_ONCE", 1)
     session = begin()
     one, _two = pretend_drawn(first_step(session))
     sessions.abandon_session(session)
-    assert sessions.sweep_discarded() == 1
+    assert session_sweep.sweep_discarded() == 1
     restore_image(one)
-    assert [sessions.sweep_discarded() for _ in range(3)] == [1, 0, 0]
+    assert [session_sweep.sweep_discarded() for _ in range(3)] == [1, 0, 0]
     assert Image.objects.present().get() == one
 
 
@@ -467,11 +467,11 @@ def test_what_a_person_takes_back_while_two_machines_sweep_stays():
     sessions.abandon_session(session)
 
     def the_other_one_sweeps():
-        assert sessions.sweep_discarded() == 2
+        assert session_sweep.sweep_discarded() == 2
         restore_image(two)
 
     with instead(the_other_one_sweeps, before='"swept_up_to"'):
-        assert sessions.sweep_discarded() == 0
+        assert session_sweep.sweep_discarded() == 0
     assert Image.objects.present().get() == two
 
 
@@ -482,7 +482,7 @@ def test_a_picture_from_which_a_session_begins_while_it_is_swept_stays():
     with instead(
         lambda: begin("from it", source_image=two), before='UPDATE "templates_app_generationsession"'
     ):
-        assert sessions.sweep_discarded() == 1
+        assert session_sweep.sweep_discarded() == 1
     assert Image.objects.present().get() == two
     with pytest.raises(ValidationError, match="no picture"):
         begin("from the other", source_image=one)
@@ -510,9 +510,9 @@ def test_a_session_is_swept_when_its_last_pictures_are_there():
     pretend_drawn(step)
     Job.objects.filter(pk=more.run_id).take(owner_id=None, now=timezone.now(), lease_until=timezone.now())
     sessions.abandon_session(session)
-    assert sessions.sweep_discarded() == 0
+    assert session_sweep.sweep_discarded() == 0
     pretend_drawn(more)
-    assert sessions.sweep_discarded() == 4
+    assert session_sweep.sweep_discarded() == 4
 
 
 @pytest.mark.django_db(transaction=True)
@@ -538,12 +538,12 @@ def test_completing_leaves_what_is_not_kept_unless_it_is_told_to_discard_it(disc
 
 
 def test_a_large_sweep_is_done_over_several_ticks(monkeypatch):
-    monkeypatch.setattr(sessions, "SWEPT_AT_ONCE", 3)
+    monkeypatch.setattr(session_sweep, "SWEPT_AT_ONCE", 3)
     for _ in range(2):
         session = begin()
         pretend_drawn(first_step(session))
         sessions.abandon_session(session)
-    assert [sessions.sweep_discarded() for _ in range(3)] == [3, 1, 0]
+    assert [session_sweep.sweep_discarded() for _ in range(3)] == [3, 1, 0]
     assert not GenerationSession.objects.filter(swept_at=None).exists()
 
 
