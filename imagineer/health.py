@@ -61,7 +61,9 @@ def disk_problems() -> list[str]:
     for names in kept.values():
         what = " and ".join(names)
         stops = "no log is kept" if names == ["log"] else "what does not fit is not stored and jobs wait"
-        problems.append(f"The disk of the {what} is full: {stops}. Make room; all then goes on by itself.")
+        problems.append(
+            f"The disk of the {what} is full, or nearly: {stops}. Make room; all then goes on by itself."
+        )
     if isinstance(default_storage, LibraryStorage):
         problems += library_problems()
     return problems

@@ -171,7 +171,7 @@ def test_a_full_disk(workers, health, doctor, disks, settings, tmp_path, what, w
     code, told = health()
     assert (code, told["status"]) == (200, "degraded")
     [problem] = told["problems"]
-    assert problem.startswith(f"The disk of the {what} is full: ")
+    assert problem.startswith(f"The disk of the {what} is full, or nearly: ")
     assert word in problem and "Make room" in problem
     assert str(tmp_path) not in problem, "everybody may read it"
     assert doctor()["disk"] == problem
