@@ -1,7 +1,5 @@
 """Forms that order pictures of one prompt. They ask; what they ask is checked by the service that takes the order."""
 
-import uuid
-
 from django import forms
 from django.core.exceptions import ValidationError
 
@@ -18,7 +16,7 @@ from templates_app.ordering import DEFAULT_STRENGTH
 from templates_app.prompt_library import fill_in
 
 LONGEST_FILLED = 10_000  # characters of a field that are taken from an address
-NOT_FILLED = {"loras", "is_public", "use_image", "request_key", "image_id"}
+NOT_FILLED = {"loras", "is_public", "use_image", "image_id"}
 
 
 class SiteLoraWidget(LoraStackWidget):
@@ -70,7 +68,6 @@ class DrawingForm(forms.Form):
         help_text="How far to go from the picture: 0.05 hardly, 1 forgets it. Empty: 0.6.",
         widget=forms.NumberInput(attrs={"min": 0.05, "max": 1, "step": 0.05}),
     )
-    request_key = forms.UUIDField(required=False, widget=forms.HiddenInput)
 
     # shown folded away
     ADVANCED = ("steps", "guidance_scale", "scheduler", "seed", "rating")
@@ -91,7 +88,6 @@ class DrawingForm(forms.Form):
         self.fields["rating"].choices = [("", "As the model's output is"), *Rating.choices]
         for name in ("steps", "guidance_scale"):
             self.fields[name].help_text = "Empty: as the model recommends."
-        self.initial.setdefault("request_key", uuid.uuid4())
 
     @property
     def advanced(self) -> list:
@@ -132,7 +128,6 @@ class SingleForm(DrawingForm):
     def clean(self):
         if self.cleaned_data.get("reference_image_id") is None and not self.errors:
             self.cleaned_data["strength"] = None  # it waits beside an empty field
-        self.cleaned_data.pop("request_key", None)
         return self.cleaned_data
 
 

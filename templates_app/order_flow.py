@@ -3,24 +3,21 @@
 The whole order travels in the page: closing or reloading it loses nothing on the server and starts nothing twice.
 """
 
-import re
-import secrets
-
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
 from django.db.models import Max, Q
 from django.http import Http404, QueryDict
 
 from gallery.models import Image, Lora
 from gallery.tiles import tile
 from gallery.visibility import Viewer
+from imagineer.once import make_once, request_key
 from templates_app.estimates import estimate_order
 from templates_app.models import BatchGenerationRun, BatchTemplate
 from templates_app.order_form import OrderForm, values_of
 from templates_app.themes import THEMES, surprise
 
 BUTTONS = ("_check", "_draw", "_edit", "_surprise", "_rows", "_find")
-PAGE_KEYS = (*BUTTONS, "csrfmiddlewaretoken", "order_key", "checked_version")
+PAGE_KEYS = (*BUTTONS, "csrfmiddlewaretoken", "request_key", "checked_version")
 SHOWN_PICTURES = 12
 SEARCHED_PICTURES = 20_000  # latest ones; a text that nothing holds must not read the whole library
 
@@ -47,7 +44,7 @@ def handle_order(
             number = str(form.order.run.template_version.number)
             if "_draw" in request.POST and request.POST.get("checked_version") == number:
                 try:
-                    return {}, _submit_once(request, form, submit)
+                    return {}, make_once(BatchGenerationRun, request_key(request), submit, form)
                 except ValidationError as error:
                     form.take_errors(error)
             else:
@@ -81,30 +78,10 @@ def _preflight(request, form: OrderForm, number: str) -> dict:
             if name not in PAGE_KEYS
             for value in values
         ],
-        "order_key": secrets.token_hex(16),
         "checked_version": number,
         "has_changed": "_draw" in request.POST,
         "has_foreign_lora": _foreign_loras(run),
     }
-
-
-def _submit_once(request, form: OrderForm, submit) -> BatchGenerationRun:
-    """A confirmation that is sent twice starts one run."""
-    key = request.POST.get("order_key", "")
-    if not re.fullmatch("[0-9a-f]{32}", key):
-        return submit(form)
-    sent_before = BatchGenerationRun.objects.select_related("job").filter(request_key=key)
-    if run := sent_before.first():
-        return run
-    try:
-        with transaction.atomic():
-            run = submit(form)
-            BatchGenerationRun.objects.filter(pk=run.pk).update(request_key=key)
-    except IntegrityError:  # its twin came at this instant
-        if run := sent_before.first():
-            return run
-        raise
-    return run
 
 
 def _first_values(request, viewer: Viewer) -> dict:

@@ -7,6 +7,7 @@ Order of locks: the album, then the item, then pictures; drawing takes them in t
 """
 
 import secrets
+import uuid
 from collections.abc import Iterable
 
 from django.core.exceptions import ValidationError
@@ -15,6 +16,7 @@ from django.db.models import Q
 
 from gallery.models import Album, AlbumImage, Image
 from gallery.services import lock_album, replace_image, trash_image
+from imagineer.once import make_once
 from templates_app import limits, ordering
 from templates_app.models import BatchGenerationRun, RunItem
 from templates_app.prompts import PromptError, check_prompt, item_seed, render_negative_prompt
@@ -129,11 +131,28 @@ def reroll_slot(
 
 @transaction.atomic
 def reroll_slots(
-    run: BatchGenerationRun, positions: Iterable[int], *, variants: int = 1, created_by=None
+    run: BatchGenerationRun,
+    positions: Iterable[int],
+    *,
+    request_key: uuid.UUID | None = None,
+    **options,
 ) -> list[BatchGenerationRun]:
-    """Order several rows again, each as :func:`reroll_slot` does; all of them or, where one is refused, none."""
-    rows = sorted(set(positions))
-    return [reroll_slot(run, row, variants=variants, created_by=created_by) for row in rows]
+    """Order several rows again, each as :func:`reroll_slot` does; all of them or, where one is refused, none.
+
+    :param request_key: what was ordered with this key already is returned instead of ordered anew.
+    :param options: of each, as for :func:`reroll_slot`.
+    """
+    return [
+        make_once(
+            BatchGenerationRun,
+            request_key and uuid.uuid5(request_key, str(row)),
+            reroll_slot,
+            run,
+            row,
+            **options,
+        )
+        for row in sorted(set(positions))
+    ]
 
 
 @transaction.atomic

@@ -21,6 +21,7 @@ LAYERS = [
             "imagineer.jobs",
             "imagineer.api",
             "imagineer.client",
+            "imagineer.once",
             "imagineer.outages",
             "imagineer.own_changes",
         ),

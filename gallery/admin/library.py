@@ -22,6 +22,7 @@ from gallery.services import (
     update_album,
 )
 from gallery.trash import purge_from_trash
+from imagineer.once import make_once, request_key
 from imagineer.own_changes import OwnChangesAdmin, OwnChangesForm
 
 
@@ -246,7 +247,8 @@ class AlbumAdmin(SharingMixin, ThumbnailAdmin):
             except ValueError as error:  # it has gone since it was looked for
                 raise ValidationError(str(error)) from error
         else:
-            obj.pk = create_album(**form.cleaned_data, created_by=request.user).pk
+            fields = form.cleaned_data | {"created_by": request.user}
+            obj.pk = make_once(Album, request_key(request), create_album, **fields).pk
         obj.refresh_from_db()
 
     def delete_model(self, request, obj):

@@ -28,6 +28,12 @@ class Album(models.Model):
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
     )
+    request_key = models.UUIDField(
+        null=True,
+        unique=True,
+        editable=False,
+        help_text="Of the form that asked for it: sent twice, made once.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     images = models.ManyToManyField("Image", through="AlbumImage", related_name="albums")

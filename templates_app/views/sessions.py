@@ -14,6 +14,7 @@ from gallery.tiles import tile
 from gallery.visibility import Viewer
 from imagineer.api import MAX_ID
 from imagineer.jobs import runner
+from imagineer.once import request_key
 from templates_app import sessions
 from templates_app.drawing_form import SessionForm, StepForm, initial_from
 from templates_app.limits import MAX_VARIANTS
@@ -73,7 +74,12 @@ def session_new(request):
     if request.method == "POST":
         form = SessionForm(request.POST, source=source)
         if form.is_valid():
-            session = form.order(sessions.start_session, source_image=source, created_by=request.user)
+            session = form.order(
+                sessions.start_session,
+                source_image=source,
+                created_by=request.user,
+                request_key=request_key(request),
+            )
             if session:
                 return redirect(session)
     else:
@@ -141,6 +147,7 @@ def take_step(request, session, step, *, at_root: bool):
             "image": seen if uses_image and not at_root else None,
             "use_image": uses_image,
             "created_by": request.user,
+            "request_key": request_key(request),
         }
         try:
             if taken := form.order(lambda **order: sessions.add_step(session, **order | more)):

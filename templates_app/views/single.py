@@ -1,3 +1,5 @@
+from functools import partial
+
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
@@ -6,8 +8,10 @@ from gallery.models import Image
 from gallery.tiles import tile
 from gallery.visibility import Viewer
 from imagineer.api import MAX_ID
+from imagineer.once import make_once, request_key
 from templates_app import ordering
 from templates_app.drawing_form import SingleForm, initial_from
+from templates_app.models import BatchGenerationRun
 from templates_app.views.access import admin_page
 
 
@@ -19,8 +23,8 @@ def generate(request):
     if request.method == "POST":
         form = SingleForm(request.POST)
         if form.is_valid():
-            run = form.order(ordering.start_single, created_by=request.user)
-            if run:
+            start_once = partial(make_once, BatchGenerationRun, request_key(request), ordering.start_single)
+            if run := form.order(start_once, created_by=request.user):
                 return redirect(run)
     else:
         form = SingleForm(initial={"variants": 1} | initial_from(request.GET, SingleForm.base_fields))

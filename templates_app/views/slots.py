@@ -13,8 +13,9 @@ from gallery.tiles import tile
 from gallery.views.answers import page
 from imagineer.engine.schedulers import SCHEDULERS
 from imagineer.jobs.models import ACTIVE, JobStatus
+from imagineer.once import make_once, request_key
 from templates_app import limits, slots
-from templates_app.models import RunItem
+from templates_app.models import BatchGenerationRun, RunItem
 from templates_app.views.access import admin_page
 from templates_app.views.runs import find_run
 
@@ -82,7 +83,15 @@ def reroll(request, pk: int, position: int):
         given = {name: value for name, value in form.cleaned_data.items() if value not in (None, "")}
         given["negative_prompt"] = form.cleaned_data["negative_prompt"]
         try:
-            drawn = slots.reroll_slot(run, position, created_by=request.user, **given)
+            drawn = make_once(
+                BatchGenerationRun,
+                request_key(request),
+                slots.reroll_slot,
+                run,
+                position,
+                created_by=request.user,
+                **given,
+            )
         except ValidationError as error:
             for name, problems in error.message_dict.items():
                 form.add_error(name if name in form.fields else None, problems)
@@ -108,7 +117,13 @@ def reroll_ticked(request, pk: int):
         messages.warning(request, "Tick the rows that are to be drawn again.")
         return redirect("run", pk)
     try:
-        drawn = slots.reroll_slots(run, positions, variants=variants, created_by=request.user)
+        drawn = slots.reroll_slots(
+            run,
+            positions,
+            variants=variants,
+            created_by=request.user,
+            request_key=request_key(request),
+        )
     except ValidationError as error:
         messages.warning(request, " ".join(error.messages))
     except slots.SlotConflict as conflict:
