@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404
 from django_filters import rest_framework as filters
 from django_filters.rest_framework import DjangoFilterBackend
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import OpenApiParameter, extend_schema_field
 from rest_framework import exceptions, permissions
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.pagination import BasePagination
@@ -26,6 +26,13 @@ DEFAULT_PER_PAGE = 50
 MAX_PER_PAGE = 100
 COUNT_LIMIT = 10_000  # rows counted at most, and the last row that ?page= reaches
 MAX_ID = 2**63 - 1
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description="Your name for this request, such as a UUID: sent again with the same key and body, because no answer "
+    "came, it is answered with what it has begun already.",
+)
 
 
 class IsAdmin(permissions.BasePermission):

@@ -1,14 +1,17 @@
-"""A form that is sent twice, by two presses or once more because no answer came, makes one row.
+"""What is sent twice, by two presses or once more because no answer came, makes one row.
 
-Its page carries a key (``{% request_key %}``), and the row keeps what the key and the words that were sent come to.
+A form's page carries a key (``{% request_key %}``), and the row keeps what the key and the words that were sent come to.
 So other words on the same page, to which somebody went back, ask for another row; and so does a page that is opened
-anew. Most browsers open these anew for "back", as they may not keep them (``never_cache``).
+anew. Most browsers open these anew for "back", as they may not keep them (``never_cache``). A program names its own key in
+the header ``Idempotency-Key``.
 """
 
 import json
 import uuid
 
 from django.db import models, transaction
+
+from imagineer.client import client_network
 
 
 def page_key(request) -> uuid.UUID | None:
@@ -28,6 +31,14 @@ def request_key(request) -> uuid.UUID | None:
     )
     key = page_key(request)
     return key and uuid.uuid5(key, json.dumps([request.get_full_path(), words]))
+
+
+def idempotency_key(request) -> uuid.UUID | None:
+    """What an API's request comes to, with who sends it and the key that they gave it; None without one."""
+    name = request.headers.get("Idempotency-Key")
+    sender = request.user.pk or client_network(request)
+    sent = [name, sender, request.get_full_path(), request.data]
+    return uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(sent, sort_keys=True, default=str)) if name else None
 
 
 def make_once(model: type[models.Model], key: uuid.UUID | None, make, /, *args, **options):

@@ -9,9 +9,10 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 
 from gallery.models import Album, Image
-from imagineer.api import MAX_ID, Conflict, IsAdminOrReadOnly
+from imagineer.api import IDEMPOTENCY_KEY, MAX_ID, Conflict, IsAdminOrReadOnly
 from imagineer.jobs import runner
 from imagineer.jobs.models import JobStatus
+from imagineer.once import idempotency_key
 from templates_app import sessions
 from templates_app.api.context import viewer_context
 from templates_app.models import EntryType, GenerationSession, GenerationStep, SessionStatus
@@ -65,17 +66,27 @@ class SessionViewSet(viewsets.ReadOnlyModelViewSet):
     def get_serializer_context(self):
         return super().get_serializer_context() | viewer_context(self.request)
 
-    @extend_schema(request=SessionRequestSerializer, responses={201: SessionSerializer})
+    @extend_schema(
+        parameters=[IDEMPOTENCY_KEY], request=SessionRequestSerializer, responses={201: SessionSerializer}
+    )
     def create(self, request):
         """Begin a session with its first step, from scratch or from a picture (`source_image_id`)."""
         order = self._order(SessionRequestSerializer)
         source = self._named(Image.objects.present(), order, "source_image_id", "picture")
-        session = sessions.start_session(source_image=source, created_by=request.user, **order)
+        key = idempotency_key(request)
+        session = sessions.start_session(
+            source_image=source, created_by=request.user, request_key=key, **order
+        )
         shown = self.get_serializer(self.get_queryset().get(pk=session.pk)).data
         return Response(shown, status=status.HTTP_201_CREATED)
 
     @extend_schema(responses=StepSerializer(many=True), filters=False, methods=["get"])
-    @extend_schema(request=StepRequestSerializer, responses={201: StepSerializer}, methods=["post"])
+    @extend_schema(
+        parameters=[IDEMPOTENCY_KEY],
+        request=StepRequestSerializer,
+        responses={201: StepSerializer},
+        methods=["post"],
+    )
     @action(detail=True, methods=["get", "post"], filterset_class=None, plural="steps")
     def steps(self, request, pk=None):
         """The steps of a session, the last first. POST takes one: it answers at once, the worker draws.
@@ -92,7 +103,14 @@ class SessionViewSet(viewsets.ReadOnlyModelViewSet):
         )
         image = self._named(Image.objects.all(), order, "image_id", "picture")
         with conflicts_answered():
-            step = sessions.add_step(session, parent=parent, image=image, created_by=request.user, **order)
+            step = sessions.add_step(
+                session,
+                parent=parent,
+                image=image,
+                created_by=request.user,
+                request_key=idempotency_key(request),
+                **order,
+            )
         return Response(self._show_one(step), status=status.HTTP_201_CREATED)
 
     @extend_schema(request=ChoiceRequestSerializer, responses=StepSerializer)

@@ -3,9 +3,11 @@ from rest_framework import serializers, status
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from imagineer.api import IsAdmin, NetworkThrottle
+from imagineer.api import IDEMPOTENCY_KEY, IsAdmin, NetworkThrottle
+from imagineer.once import idempotency_key, make_once
 from templates_app import ordering
 from templates_app.api.context import viewer_context
+from templates_app.models import BatchGenerationRun
 from templates_app.serializers.runs import RunRequestSerializer, RunSerializer
 
 
@@ -31,13 +33,21 @@ class GenerateView(APIView):
     throttle_classes = [NetworkThrottle]
     throttle_scope = "generate"
 
-    @extend_schema(request=SingleRequestSerializer, responses={201: RunSerializer})
+    @extend_schema(
+        parameters=[IDEMPOTENCY_KEY], request=SingleRequestSerializer, responses={201: RunSerializer}
+    )
     def post(self, request):
         """Draw one prompt: answers at once with the run, ten times a minute; `Location` is its job."""
         order = SingleRequestSerializer(data=request.data)
         order.is_valid(raise_exception=True)
         options = {name: value for name, value in order.validated_data.items() if value is not None}
-        run = ordering.start_single(created_by=request.user, **options)
+        run = make_once(
+            BatchGenerationRun,
+            idempotency_key(request),
+            ordering.start_single,
+            created_by=request.user,
+            **options,
+        )
         return Response(
             RunSerializer(run, context=viewer_context(request)).data,
             status=status.HTTP_201_CREATED,

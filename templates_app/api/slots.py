@@ -6,9 +6,10 @@ from rest_framework.response import Response
 
 from gallery.models import Image
 from gallery.visibility import Viewer
-from imagineer.api import Conflict, InOrderPagination
+from imagineer.api import IDEMPOTENCY_KEY, Conflict, InOrderPagination
+from imagineer.once import idempotency_key, make_once
 from templates_app import slots
-from templates_app.models import RunItem
+from templates_app.models import BatchGenerationRun, RunItem
 from templates_app.serializers.runs import RunSerializer
 from templates_app.serializers.slots import (
     CandidateSerializer,
@@ -44,13 +45,20 @@ def answer_conflicts(service, *args, **options):
 class SlotActions:
     """What is done with one row of a run."""
 
-    @extend_schema(request=RerollSerializer, responses={202: RunSerializer})
+    @extend_schema(parameters=[IDEMPOTENCY_KEY], request=RerollSerializer, responses={202: RunSerializer})
     @action(detail=True, methods=["post"], url_path=f"{SLOT}/reroll")
     def reroll(self, request, pk=None, position=None):
         """Draw a row's picture again: answers with the run that does it. Promote what pleases."""
         options = _checked(RerollSerializer, request)
         run = answer_conflicts(
-            slots.reroll_slot, self.get_object(), int(position), created_by=request.user, **options
+            make_once,
+            BatchGenerationRun,
+            idempotency_key(request),
+            slots.reroll_slot,
+            self.get_object(),
+            int(position),
+            created_by=request.user,
+            **options,
         )
         return Response(self.get_serializer(run).data, status=status.HTTP_202_ACCEPTED)
 

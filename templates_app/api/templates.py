@@ -8,8 +8,9 @@ from rest_framework.exceptions import Throttled
 from rest_framework.response import Response
 
 from gallery.visibility import Viewer
-from imagineer.api import Conflict, IsAdmin, IsAdminOrReadOnly, NetworkThrottle
+from imagineer.api import IDEMPOTENCY_KEY, Conflict, IsAdmin, IsAdminOrReadOnly, NetworkThrottle
 from imagineer.client import client_network
+from imagineer.once import idempotency_key, make_once
 from templates_app import authoring, ordering, visitors
 from templates_app.api.context import viewer_context
 from templates_app.filters import TemplateFilter
@@ -114,6 +115,7 @@ class TemplateViewSet(mixins.DestroyModelMixin, viewsets.ReadOnlyModelViewSet):
         )
 
     @extend_schema(
+        parameters=[IDEMPOTENCY_KEY],
         request=RunRequestSerializer,
         responses={
             202: inline_serializer(
@@ -142,10 +144,10 @@ class TemplateViewSet(mixins.DestroyModelMixin, viewsets.ReadOnlyModelViewSet):
         created_by = request.user if request.user.is_authenticated else None
         message = "{} pictures are queued."
         try:
-            if request.user.is_staff:
-                run = ordering.start_run(template, created_by=created_by, **options)
-            else:
-                run = self._start_for_visitor(template, created_by=created_by, **options)
+            start = ordering.start_run if request.user.is_staff else self._start_for_visitor
+            key = idempotency_key(request)
+            run = make_once(BatchGenerationRun, key, start, template, created_by=created_by, **options)
+            if not request.user.is_staff:
                 message += " They are private until an admin publishes them; the run says how far they are."
         except ordering.ArchivedTemplate as error:
             raise Conflict(error.message) from error

@@ -204,3 +204,44 @@ def test_what_a_visitor_has_ordered_refuses_none_of_its_own_sendings(site_on, se
     data = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', look))
     answers = sent_at_once(visitor, address, data | {"_draw": "1", "request_key": key_in(look)})
     assert answers == {(302, BatchGenerationRun.objects.get().get_absolute_url())}
+
+
+# ---- Programs, which name a key of their own
+
+
+def orders_of_programs():
+    run, session = start_run(), sessions.start_session("a crab", steps=1, width=64, height=64)
+    drawn = {"prompt": "a crab", "steps": 1, "width": 64, "height": 64}
+    return [
+        ("/api/generate", drawn, {"prompt": "a bird"}),
+        (f"/api/batch-templates/{make_template(name='Set').pk}/generate", SET, {"user_theme": "ink"}),
+        (f"/api/runs/{run.pk}/items/1/reroll", {"variants": 2}, {"variants": 3}),
+        ("/api/sessions", drawn, {"prompt": "a bird"}),
+        (f"/api/sessions/{session.pk}/steps", drawn, {"prompt": "a bird"}),
+    ]
+
+
+SET = {"album_name": "Skies", "user_theme": "neon"}
+
+
+def test_what_a_program_sends_again_with_its_key_is_answered_with_what_it_has_begun(admin_api):
+    for path, words, others in orders_of_programs():
+        before = Job.objects.count()
+        first, again = (admin_api.post(path, words, HTTP_IDEMPOTENCY_KEY="a key") for _ in range(2))
+        assert first.status_code == again.status_code < 300, path
+        assert first.json() == again.json(), path
+        assert Job.objects.count() == before + 1, path
+        admin_api.post(path, words | others, HTTP_IDEMPOTENCY_KEY="a key")
+        admin_api.post(path, words, HTTP_IDEMPOTENCY_KEY="another key")
+        admin_api.post(path, words)
+        admin_api.post(path, words, HTTP_IDEMPOTENCY_KEY="")
+        assert Job.objects.count() == before + 5, path
+
+
+def test_the_keys_of_two_visitors_are_two(api, settings):
+    settings.PUBLIC_GENERATION = True
+    path = f"/api/batch-templates/{make_template().pk}/generate"
+    for address in ("203.0.113.7", "203.0.113.7", "203.0.113.8"):
+        answer = api.post(path, SET, HTTP_IDEMPOTENCY_KEY="1", REMOTE_ADDR=address)
+        assert answer.status_code == 202
+    assert BatchGenerationRun.objects.count() == 2
