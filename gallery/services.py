@@ -148,9 +148,8 @@ def set_album_public(album: Album, *, is_public: bool) -> Album:
     album.is_public = is_public
     album.save(update_fields=["is_public", "updated_at"])
     settle_images(AlbumImage.objects.filter(album=album).values("image"))
-    unname_albums(
-        Album.objects.filter(pk=album.pk)
-    )  # who rates one of them now looks at its albums after this
+    # after the pictures: who rates one of them at this moment looks at its albums when this is done
+    unname_albums(Album.objects.filter(pk=album.pk))
     return album
 
 
