@@ -11,6 +11,8 @@ from django.forms.boundfield import BoundField
 
 from imagineer.outages import find_outage
 
+CONTESTED = "Somebody else has changed this since you opened the page. Save again to have it as you wrote it."
+
 
 class SeenField(BoundField):
     """Knows what the person saw in it when they opened the page; the page itself carries it along."""
@@ -24,7 +26,19 @@ class SeenField(BoundField):
         # several inputs (a time) or in none (no groups): the change would be none any more.
         if not (only_initial and self.form.is_bound):
             return super().as_hidden(attrs, only_initial=only_initial, **options)
-        return self.field.hidden_widget().render(self.html_initial_name, self.seen, attrs, self.form.renderer)
+        # what somebody else has written there has been seen once it is told
+        seen = self.field.prepare_value(self.initial) if self.is_contested else self.seen
+        return self.field.hidden_widget().render(self.html_initial_name, seen, attrs, self.form.renderer)
+
+    @property
+    def is_contested(self) -> bool:
+        """Whether the person has changed what somebody else has changed since they opened the page, otherwise."""
+        return (
+            self.field.show_hidden_initial
+            and self._has_changed()
+            and self.field.has_changed(self.initial, self.seen)
+            and self.field.has_changed(self.initial, self.data)
+        )
 
     def _has_changed(self):
         # also one that cannot be read any more, as a picture that is gone, is no change of whoever left it alone
@@ -35,7 +49,7 @@ class SeenField(BoundField):
 class OwnChangesForm(forms.ModelForm):
     """``cleaned_data`` is what the person has changed on the page as they saw it; in all else the row is right.
 
-    So everything is checked together as it is going to be.
+    So everything is checked together as it is going to be. Where two have changed one field, the second is told.
     """
 
     bound_field_class = SeenField
@@ -60,6 +74,9 @@ class OwnChangesForm(forms.ModelForm):
         for name in kept:
             self.fields[name].disabled = False
             self.cleaned_data.pop(name, None)
+        for name in self.fields:
+            if self.is_bound and self[name].is_contested:
+                self.add_error(name, CONTESTED)
 
 
 class OwnChangesAdmin(admin.ModelAdmin):

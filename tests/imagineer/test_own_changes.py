@@ -18,7 +18,7 @@ from gallery.services import add_images, create_album, trash_image
 from gallery.sharing import create_shared_link
 from imagineer.accounts.models import ApiToken, User
 from imagineer.accounts.services import create_api_token
-from imagineer.own_changes import OwnChangesAdmin, OwnChangesForm
+from imagineer.own_changes import CONTESTED, OwnChangesAdmin, OwnChangesForm
 from templates_app import authoring
 from templates_app.generation_settings import change_settings
 from templates_app.models import BatchTemplate, GenerationSettings, PromptTemplate
@@ -159,6 +159,41 @@ def test_an_old_page_writes_only_what_was_changed_on_it(root, page):
     decide(page)
     assert root.post(address(page.row), sent | page.change).status_code == 302
     assert_both(page)
+
+
+@pytest.mark.parametrize(
+    ("make", "change", "others"),
+    [
+        (picture, {"person_rating": "safe"}, {"rating": "adult"}),
+        (picture, {"prompt": "mine"}, {"prompt": "theirs"}),
+        (
+            lambda: create_shared_link(image=picture())[0],
+            {"expires_at_0": "2099-05-01", "expires_at_1": "00:00:00"},
+            {"expires_at": timezone.now()},
+        ),
+        (lambda: create_album(name="a"), {"is_public": ""}, {"name": "theirs", "is_public": False}),
+        (make_template, {"name": "Mine"}, {"name": "Theirs"}),
+        (lambda: change_settings(), {"default_steps": "9"}, {"default_steps": 7}),
+    ],
+    ids=["rating", "prompt", "time", "same", "template", "settings"],
+)
+def test_of_two_who_change_one_field_the_second_is_told_and_may_insist(root, make, change, others):
+    row = make()
+    if "rating" in others:
+        type(row).objects.filter(pk=row.pk).update(rating="unrated")
+    sent = as_seen(root.get(address(row)))
+    type(row).objects.filter(pk=row.pk).update(**others)
+    mine = {name: value for name, value in (sent | change).items() if value}
+    answer = root.post(address(row), mine)
+    if change == {"is_public": ""}:  # both of one mind
+        assert answer.status_code == 302 and fresh(row).name == "theirs"
+        return
+    assert answer.status_code == 200 and CONTESTED in answer.content.decode()
+    for name, value in others.items():
+        assert getattr(fresh(row), name) == value, "nothing was written"
+    assert root.post(address(row), as_seen(answer)).status_code == 302
+    [name] = others
+    assert getattr(fresh(row), name) != others[name]
 
 
 def test_what_is_decided_while_a_page_is_being_saved_stays(root, page):
