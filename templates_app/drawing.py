@@ -16,6 +16,7 @@ from threading import Barrier
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Q
 
 from gallery.ingest import IngestError, create_image, prepare_image
 from gallery.models import Album, Image, Lora, SourceType
@@ -38,6 +39,7 @@ from imagineer.jobs.models import Job, JobStatus
 from imagineer.jobs.progress import JobFailed, JobInterrupted, JobWaits, Progress
 from imagineer.jobs.runner import describe_outage
 from templates_app.models import BatchGenerationRun, RunItem
+from templates_app.slots import pictures_in
 
 logger = logging.getLogger(__name__)
 
@@ -300,7 +302,16 @@ class Drawing:
                 created_by=self._owner(),
             )
             BatchGenerationRun.objects.filter(pk=run.pk).update(album=album)
+            self._take_into(album)
         return album
+
+    def _take_into(self, album: Album) -> None:
+        """What stood in the album before it was deleted stands in the new one, in the same places."""
+        items = list(self.run.items.filter(Q(image__isnull=False) | Q(chosen_image__isnull=False)))
+        standing = pictures_in(items)
+        pictures = Image.objects.in_bulk([pk for pk in standing.values() if pk])
+        places = {item.place: pictures[pk] for item in items if (pk := standing[item.pk]) in pictures}
+        add_images(album, places.values(), positions=list(places))
 
     def _finish_saving(self, *, quietly: bool = False) -> None:
         """Wait for the savers; what they could not save is put back, and a full disk is told to the runner."""

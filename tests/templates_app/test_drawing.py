@@ -16,6 +16,7 @@ from PIL import Image as Pillow
 
 from gallery.models import Album, DiffusionModel, Image, Lora, Rating, SourceType
 from gallery.orphans import find_orphans
+from gallery.services import delete_album
 from imagineer.accounts.models import User
 from imagineer.engine import warm
 from imagineer.engine.lora_file import inspect_lora
@@ -25,6 +26,7 @@ from imagineer.jobs.models import Job, JobStatus
 from imagineer.jobs.progress import LeaseLost, Progress
 from templates_app import drawing, ordering
 from templates_app.models import BatchGenerationRun, RunItem
+from tests.clusters import wait_until
 from tests.factories import make_template, start_run
 from tests.imagineer.engine.tiny_model import build_tiny_lora
 
@@ -288,6 +290,17 @@ def test_what_cannot_be_saved_fails_alone_and_a_retry_makes_only_it(tiny, tmp_pa
     run = draw(ordering.retry_run(run))
     assert_whole(run)
     assert list(run.items.exclude(pk=lost.pk).values_list("image", flat=True)) == kept
+
+
+def test_an_album_that_is_deleted_while_it_fills_comes_back_whole_and_private(tiny):
+    run = start_run(variants=8)
+    with at_pass(5, lambda: delete_album(wait_until(Album.objects.first, "its first picture is there"))):
+        run = draw(run)
+    assert_whole(run)
+    assert not run.album.is_public
+    assert list(Image.objects.in_album_order(run.album_id)) == [
+        item.image for item in run.items.order_by("position", "variant")
+    ]
 
 
 def test_each_item_remembers_how_long_it_was_drawn(tiny):
