@@ -13,6 +13,7 @@ from django.db import transaction
 from gallery.models import DiffusionModel, Image
 from gallery.models.images import UNRESTRICTED
 from gallery.names import UNTOLD_ALBUM, name_of
+from gallery.services import lock_all
 from gallery.weights import find_model
 from imagineer.engine.schedulers import SCHEDULERS
 from imagineer.engine.types import ModelError
@@ -187,8 +188,18 @@ def plan_single(prompt: str, *, album_name: str = "", model: str = "", **options
 
 @transaction.atomic
 def submit(order: Order, *, created_by=None, inline: bool = False, priority: int = SET) -> BatchGenerationRun:
-    """Write the job, the run and its whole ledger, in one transaction."""
+    """Write the job, the run and its whole ledger, in one transaction.
+
+    :raises ValidationError: the template or the reference picture has been deleted since they were looked at.
+    """
     run, items = order.run, order.items
+    if run.template_version_id:
+        template = BatchTemplate.objects.filter(versions=run.template_version_id)
+        lock_all(template)
+        if not template.exists():
+            raise ValidationError("This template has been deleted meanwhile.")
+    if run.reference_image_id:
+        hold_reference(run.reference_image_id)
     run.job = runner.submit(
         kind=KIND, total=len(items), priority=priority, created_by=created_by, inline=inline
     )
@@ -235,6 +246,16 @@ def draft_run(*, album_name, user_theme, model, template_version=None, **options
     run.loras = check_loras(run.loras, field="loras")
     run.full_clean(exclude=["job", "album", "template_version", "loras"], validate_constraints=False)
     return run
+
+
+def hold_reference(image_id: int, *, field: str = "reference_image_id") -> None:
+    """Lock the picture until the transaction ends; whoever deletes or sweeps it then sees what starts from it.
+
+    :raises ValidationError: it is gone.
+    """
+    lock_all(Image.objects.filter(pk=image_id))
+    if not Image.objects.present().filter(pk=image_id).exists():
+        raise ValidationError({field: [f"There is no picture {image_id} that could be started from."]})
 
 
 def _reference(image: Image | int | None, strength: float | None) -> dict:

@@ -18,7 +18,6 @@ from gallery.services import (
     add_images,
     create_album,
     lock_album,
-    lock_all,
     restore_image,
     trash_image,
     unname_albums,
@@ -65,7 +64,7 @@ def start_session(
     try:
         with transaction.atomic():
             if source_image:
-                _hold_source(source_image)
+                ordering.hold_reference(source_image.pk, field="source_image_id")
             session.save(force_insert=True)
             step = add_step(session, prompt, created_by=created_by, request_key=request_key, **options)
             if step.session_id != session.pk:
@@ -76,15 +75,6 @@ def start_session(
             raise
         return sent_before.session
     return session
-
-
-def _hold_source(image: Image) -> None:
-    """Lock the picture: the sweep of the session that drew it leaves it, once it sees that another begins from it."""
-    lock_all(Image.objects.filter(pk=image.pk))
-    if not Image.objects.present().filter(pk=image.pk).exists():
-        raise ValidationError(
-            {"source_image_id": [f"There is no picture {image.pk} that a session could start from."]}
-        )
 
 
 @transaction.atomic

@@ -6,9 +6,10 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection
 
-from templates_app import authoring
+from imagineer.jobs.models import Job
+from templates_app import authoring, ordering
 from templates_app.models import BatchTemplate
-from tests.factories import make_template
+from tests.factories import make_template, start_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -79,3 +80,19 @@ def test_a_wrong_edit_changes_nothing_at_all():
         authoring.save_template(template=template, name="Renamed", is_archived=True, width=100)
     template = BatchTemplate.objects.get()
     assert (template.name, template.is_archived, template.current.number) == ("Skies", False, 1)
+
+
+def test_a_template_that_is_being_ordered_from_is_not_deleted(beside):
+    template = make_template()
+    with beside(lambda: authoring.delete_template(template), at='INSERT INTO "jobs_job"') as answers:
+        run = start_run(template)
+    assert isinstance(answers[0], authoring.TemplateConflict)
+    assert BatchTemplate.objects.get() == run.template_version.template
+
+
+def test_an_order_from_what_was_deleted_since_it_was_looked_at_is_told():
+    order = ordering.plan_run(template := make_template(), album_name="Skies", user_theme="neon")
+    authoring.delete_template(template)
+    with pytest.raises(ValidationError, match="deleted meanwhile"):
+        ordering.submit(order)
+    assert not Job.objects.exists()
