@@ -200,6 +200,7 @@ def thaw(process: psutil.Process) -> None:
 def the_database(url: str):
     """Make a database the test process's own."""
     import environ
+    from django.contrib.contenttypes.models import ContentType
 
     before = connections.settings["default"]
     config = {**before, **environ.Env.db_url_config(url), "TEST": before["TEST"]}
@@ -209,12 +210,14 @@ def the_database(url: str):
     old = connections["default"]
     connections.settings["default"] = config
     del connections["default"]
+    ContentType.objects.clear_cache()  # their ids are the other database's
     try:
         yield
     finally:
         connections["default"].close()
         connections.settings["default"] = before
         connections["default"] = old
+        ContentType.objects.clear_cache()
 
 
 @pytest.fixture(scope="session")
