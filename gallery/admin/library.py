@@ -243,7 +243,8 @@ class AlbumAdmin(SharingMixin, ThumbnailAdmin):
             if is_public is not None:
                 set_album_public(obj, is_public=is_public)
             try:
-                set_cover(obj, cover) if cover else None
+                if cover:
+                    set_cover(obj, cover)
             except ValueError as error:  # it has gone since it was looked for
                 raise ValidationError(str(error)) from error
         else:
@@ -304,9 +305,8 @@ class LabelAdmin(admin.ModelAdmin):
 
     def save_model(self, request, obj, form, change):
         obj.author, obj.source = request.user, LabelSource.MANUAL
-        lock_all(
-            Image.objects.filter(pk=obj.image_id)
-        )  # of a form that is sent twice the second finds the first
+        # of a form that is sent twice the second finds the first
+        lock_all(Image.objects.filter(pk=obj.image_id))
         same = Label.objects.live().filter(
             image=obj.image_id, type=obj.type, text=obj.text, source=obj.source
         )
